@@ -1,0 +1,60 @@
+"""Package definition. Every dependency says why it is here."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = (HERE / "blip_udfs" / "VERSION").read_text().strip()
+
+REQUIRES = [
+    "pyspark>=4.2",  # the engine: SQL, readers, workers, spark-sql, beeline, the Scala compiler for the extension
+    "torch==2.13.0",  # runs BLIP; pinned because results are compared to 1e-5
+    "transformers>=5.0",  # BLIP's configuration, weights loading, tokenizer; the reference in tests
+    "tokenizers>=0.20",  # the WordPiece tokenizer itself (transformers calls it)
+    "safetensors>=0.4",  # weights files that are mapped, shared between workers and never run code
+    "pandas>=2.2",  # the series that Spark hands to the functions
+    "pyarrow>=18.0",  # Arrow between JVM and worker; file systems for images named by path
+    "numpy>=1.26",  # pixels and vectors
+    "pillow>=11.0",  # decodes images, resizes them as BLIP's own processor does, draws the demo
+    "cachetools>=5.3",  # the bounded caches of a worker: models, encoded texts
+    "click>=8.1",  # the command line
+    "rich>=13.0",  # progress bars and tables in the terminal
+    "jinja2>=3.1",  # the gallery page, escaped
+]
+
+CONNECT = [  # only for users whose session is Spark Connect: pyspark's own requirements for its client
+    "grpcio>=1.67",
+    "grpcio-status>=1.67",
+    "googleapis-common-protos>=1.65",
+    "zstandard>=0.25",
+]
+
+DEV = [
+    "pytest>=8.0",  # tests
+    "ruff>=0.8",  # lint and format
+    "mypy>=1.13",  # types
+    "nbclient>=0.10",  # executes the notebooks in tests
+    "nbformat>=5.10",  # reads and writes them
+    "ipykernel>=6.29",  # the kernel that they run in
+    "matplotlib>=3.9",  # plots in notebooks and of evaluations
+    "hypothesis>=6.100",  # property tests
+]
+
+setup(
+    name="blip-udfs",
+    version=VERSION,
+    description="BLIP image-text search as Spark SQL functions",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["blip_udfs", "blip_udfs.*"]),
+    include_package_data=True,
+    package_data={
+        "blip_udfs": ["VERSION", "*.html.j2", "catalyst/*.scala", "catalyst/*.jar", "demo/model/*"],
+    },
+    install_requires=REQUIRES,
+    extras_require={"connect": CONNECT, "dev": DEV + CONNECT},
+    entry_points={"console_scripts": ["blip-udfs=blip_udfs.cli:main"]},
+)
