@@ -1,0 +1,266 @@
+"""Arrow batches of images and texts -> batches of the model's size -> results in the rows' order.
+
+Here is what a Spark worker runs for each SQL function, under the function's own name: the extension pickles these
+by reference, so module and names are part of the contract.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from cachetools import LRUCache
+
+from blip_udfs.features import is_features, unpack_features
+from blip_udfs.images import ImageError, image_error, pixels
+from blip_udfs.session import Settings
+
+if TYPE_CHECKING:
+    from blip_udfs.model import Blip
+
+DECODERS = 2  # threads that read and decode while the model works; Pillow releases the interpreter lock
+TEXTS_AT_ONCE = 64
+TEXTS_KEPT = 10_000  # embeddings of texts that a worker remembers: about 10 MB of 256 floats each
+
+_text_embeddings: LRUCache[tuple[str, str], np.ndarray] = LRUCache(TEXTS_KEPT)
+
+
+def blip_image_embed(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    return over_images(images, embeddings)
+
+
+def try_blip_image_embed(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    return over_images(images, embeddings, tolerant=True)
+
+
+def blip_image_features(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    return over_images(images, packed_features)
+
+
+def try_blip_image_features(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    return over_images(images, packed_features, tolerant=True)
+
+
+def blip_itm(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    return over_images(pairs, match_probabilities)
+
+
+def try_blip_itm(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    return over_images(pairs, match_probabilities, tolerant=True)
+
+
+def blip_itm_logit(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    return over_images(pairs, match_logits)
+
+
+def try_blip_itm_logit(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    return over_images(pairs, match_logits, tolerant=True)
+
+
+def blip_itm_many(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    return over_images(pairs, match_probabilities_of_many)
+
+
+def try_blip_itm_many(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    return over_images(pairs, match_probabilities_of_many, tolerant=True)
+
+
+def blip_text_embed(texts: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    for batch in texts:
+        model = model_of(Settings.of_task())
+        yield pd.Series(text_embeddings(model, [checked_text(text) for text in null_as_none(batch)]), dtype=object)
+
+
+def blip_image_error(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for batch in images:
+            yield pd.Series(list(pool.map(reason, null_as_none(batch))), dtype=object)
+
+
+def blip_model() -> str:
+    return model_of(Settings.of_task()).label
+
+
+def model_of(settings: Settings) -> Blip:
+    """The session's model, loaded once per worker process, on as many threads as the task has cores."""
+    from pyspark import TaskContext
+
+    from blip_udfs.model import load, set_threads
+
+    context = TaskContext.get()
+    if context:
+        set_threads(context.cpus())  # else parallel workers would fight for the same cores
+    return load(settings.model, settings.device, settings.dtype)
+
+
+def over_images(
+    batches: Iterator[Any],
+    forward: Callable[[Blip, Settings, list, list], Sequence],
+    tolerant: bool = False,
+) -> Iterator[pd.Series]:
+    """`forward(model, settings, images, texts)` on the rows of `batches` that have all their arguments.
+
+    Rows with a NULL give NULL. A row whose image cannot be used raises ImageError, or gives NULL if `tolerant`.
+    """
+    rows = rows_of(batches)
+    first = next(rows, None)
+    if first is None:
+        return  # a partition without rows loads no model
+    settings = Settings.of_task()
+    model = model_of(settings)
+    chunks = chunked(chain([first], rows), settings.batch_size or model.batch_size)
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for chunk in ahead(pool, partial(prepared, model), chunks):
+            yield results(chunk, partial(forward, model, settings), tolerant)
+
+
+def rows_of(batches: Iterable[Any]) -> Iterator[tuple]:
+    """Rows as tuples of Python values, NULL as None; a batch is one Series or a tuple of them."""
+    for batch in batches:
+        columns = batch if isinstance(batch, tuple) else (batch,)
+        yield from zip(*(null_as_none(column) for column in columns), strict=True)
+
+
+def null_as_none(column: pd.Series) -> Iterator[Any]:
+    # pandas gives NaN for NULL in a string column, None in an object column; arrays have no single truth
+    return (value if isinstance(value, (str, bytes, np.ndarray)) or not pd.isna(value) else None for value in column)
+
+
+def chunked(rows: Iterator[tuple], size: int) -> Iterator[list]:
+    return iter(lambda: list(islice(rows, size)), [])
+
+
+def ahead(pool: Executor, prepare: Callable, chunks: Iterable[list]) -> Iterator[list]:
+    """Each chunk with `prepare` applied to its rows, one chunk in advance: decoding overlaps with the model."""
+    waiting: deque[Iterator] = deque()
+    for chunk in chunks:
+        waiting.append(pool.map(prepare, chunk))
+        if len(waiting) > 1:
+            yield list(waiting.popleft())
+    for prepared_rows in waiting:
+        yield list(prepared_rows)
+
+
+def prepared(model: Blip, row: tuple) -> tuple | ImageError | None:
+    """The row with its image as pixels uint8 (S, S, 3) or patch features float16 (N, W);
+    None if an argument is NULL, the error if the image cannot be used."""
+    if any(value is None for value in row):
+        return None
+    try:
+        image, *texts = row
+        return (loaded(image, model), *map(checked_texts, texts))
+    except ImageError as error:
+        return error
+
+
+def loaded(image: Any, model: Blip) -> np.ndarray:
+    if isinstance(image, bytes) and is_features(image):
+        return unpack_features(image, model.digest)
+    return pixels(checked_image(image), model.image_size)
+
+
+def reason(image: Any) -> str | None:
+    return None if image is None else image_error(checked_image(image))
+
+
+def checked_image(image: Any) -> bytes | str:
+    """Without the extension Spark does not check the types of arguments: a worker that gets another one says so."""
+    if not isinstance(image, (bytes, str)):
+        raise TypeError(f"image: expected BINARY or STRING, got {type(image).__name__}: {image!r:.80}")
+    return image
+
+
+def checked_texts(texts: Any) -> Any:
+    """One text, or the array of texts of the `_many` forms with NULLs in it."""
+    if isinstance(texts, (list, np.ndarray)):
+        return [checked_text(text) for text in texts]
+    return checked_text(texts)
+
+
+def checked_text(text: Any) -> str | None:
+    if not isinstance(text, (str, type(None))):
+        raise TypeError(f"text: expected STRING, got {type(text).__name__}: {text!r:.80}; CAST it AS STRING")
+    return text
+
+
+def results(rows: list, forward: Callable[..., Sequence], tolerant: bool) -> pd.Series:
+    """One result per row, None where there is none."""
+    errors = [row for row in rows if isinstance(row, ImageError)]
+    if errors and not tolerant:
+        raise errors[0]
+    usable = [index for index, row in enumerate(rows) if isinstance(row, tuple)]
+    values: list[Any] = [None] * len(rows)
+    if usable:
+        columns = zip(*(rows[index] for index in usable), strict=True)
+        for index, value in zip(usable, forward(*map(list, columns)), strict=True):
+            values[index] = value
+    return pd.Series(values, dtype=object)
+
+
+def embeddings(model: Blip, settings: Settings, images: list[np.ndarray]) -> list[np.ndarray]:
+    return by_kind(images, model.embed_images, model.embed_features)
+
+
+def features(model: Blip, images: list[np.ndarray]) -> np.ndarray:
+    return np.stack(by_kind(images, model.features, lambda stored: stored.astype(np.float32)))  # (B, N, W)
+
+
+def packed_features(model: Blip, settings: Settings, images: list[np.ndarray]) -> list[bytes]:
+    return [model.pack(each) for each in features(model, images)]
+
+
+def by_kind(images: list[np.ndarray], from_pixels: Callable, from_features: Callable) -> list[np.ndarray]:
+    """Pixels through one function, stored patch features through the other, in the images' order."""
+    out: list[Any] = [None] * len(images)
+    for dtype, function in ((np.uint8, from_pixels), (np.float16, from_features)):
+        which = [index for index, image in enumerate(images) if image.dtype == dtype]
+        if which:
+            for index, value in zip(which, function(np.stack([images[i] for i in which])), strict=True):
+                out[index] = value
+    return out
+
+
+def match_logits(model: Blip, settings: Settings, images: list[np.ndarray], texts: list[str]) -> np.ndarray:
+    return itm_logits(model, settings, images, texts)[:, 1]
+
+
+def match_probabilities(model: Blip, settings: Settings, images: list[np.ndarray], texts: list[str]) -> np.ndarray:
+    return model.match_probability(itm_logits(model, settings, images, texts))
+
+
+def itm_logits(model: Blip, settings: Settings, images: list[np.ndarray], texts: list[str]) -> np.ndarray:
+    return model.itm_logits(features(model, images), texts, settings.itm_token)  # (B, 2)
+
+
+def match_probabilities_of_many(
+    model: Blip, settings: Settings, images: list[np.ndarray], texts: list[Sequence[str | None]]
+) -> list[list[float | None]]:
+    return [
+        probabilities(model, settings, each, list(wanted))
+        for each, wanted in zip(features(model, images), texts, strict=True)
+    ]
+
+
+def probabilities(model: Blip, settings: Settings, image: np.ndarray, texts: list[str | None]) -> list[float | None]:
+    """One image (N, W) against its texts; NULL for a NULL text."""
+    wanted = [text for text in texts if text is not None]
+    scores = iter(model.match_probability(model.itm_logits_of_many(image, wanted, settings.itm_token)))
+    return [None if text is None else float(next(scores)) for text in texts]
+
+
+def text_embeddings(model: Blip, texts: list[str | None]) -> list[np.ndarray | None]:
+    """L2-normalised (D,) per text; a text that came before is not encoded again."""
+    keys = [None if text is None else (model.label, text) for text in texts]
+    known = {key: _text_embeddings[key] for key in keys if key in _text_embeddings}
+    new = [key for key in dict.fromkeys(keys) if key is not None and key not in known]
+    for keys_at_once in chunked(iter(new), TEXTS_AT_ONCE):
+        vectors = model.embed_texts([text for _, text in keys_at_once])  # (B, D)
+        known.update(zip(keys_at_once, vectors, strict=True))
+    _text_embeddings.update({key: known[key] for key in new})
+    return [None if key is None else known[key] for key in keys]

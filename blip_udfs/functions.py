@@ -1,0 +1,237 @@
+"""The catalog: one record per SQL function, and the same functions for DataFrame code.
+
+    from blip_udfs import functions as BF
+    df.withColumn("score", BF.blip_itm("image", "a car driving on an intersection"))
+
+An `image` argument is a Column or a column's name; a `text` argument is a Column or the sentence itself.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pyspark.serializers import CloudPickleSerializer
+from pyspark.sql.types import ArrayType, BinaryType, DataType, DoubleType, FloatType, StringType
+
+from blip_udfs import batches
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument: the SQL types that it accepts, and its default as SQL text if it may be left out."""
+
+    name: str
+    types: tuple[str, ...]
+    meaning: str
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class SqlFunction:
+    """One SQL function. `role` is what the optimizer's rules know it by; None if no rule looks for it."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    returns: DataType | None  # None: a table
+    usage: str
+    example: str
+    raises: str = ""
+    role: str | None = None
+    kind: str = "scalar"
+    since: str = "0.1.0"
+
+    @property
+    def evaluate(self) -> Callable:
+        """What a worker runs: the function of this name in `batches`."""
+        return getattr(batches, self.name)
+
+    def udf(self) -> Any:
+        """As a Spark user-defined function: pandas over iterators of batches, which needs an argument; else plain."""
+        from pyspark.sql.functions import pandas_udf, udf
+
+        return pandas_udf(self.evaluate, self.returns) if self.parameters else udf(self.evaluate, self.returns)
+
+    def __call__(self, *arguments: Column | str | list[str]) -> Column:
+        """The function applied to columns."""
+        from pyspark.sql import functions as F
+
+        if len(arguments) != len(self.parameters):
+            expected = ", ".join(parameter.name for parameter in self.parameters)
+            raise TypeError(f"{self.name}({expected}): expected {len(self.parameters)} arguments, got {len(arguments)}")
+        columns = [
+            F.lit(argument) if parameter in (TEXT, TEXTS) and isinstance(argument, (str, list)) else argument
+            for parameter, argument in zip(self.parameters, arguments, strict=True)
+        ]
+        return _udf(self.name)(*columns)
+
+    def manifest(self) -> dict[str, Any]:
+        """The record as the extension's jar carries it; `command` is what a worker unpickles."""
+        record = asdict(self) | {"returns": self.returns_sql}
+        if self.kind == "scalar":
+            record |= {"deterministic": True, "evalType": self.udf().evalType, "command": self._command()}
+        return record
+
+    @property
+    def returns_sql(self) -> str:
+        return self.returns.simpleString().upper() if self.returns else "TABLE"
+
+    def _command(self) -> str:
+        """Base64 of the pickled (function, return type); the function is pickled by reference."""
+        return base64.b64encode(CloudPickleSerializer().dumps((self.evaluate, self.returns))).decode("ascii")
+
+
+IMAGE = Parameter(
+    "image",
+    ("BINARY", "STRING"),
+    "an encoded image (JPEG, PNG, WebP, BMP, TIFF or a GIF's first frame), patch features made by "
+    "blip_image_features, or the path of an image, which the worker reads itself",
+)
+TEXT = Parameter("text", ("STRING",), "a sentence; what exceeds 35 tokens is cut, as BLIP does")
+TEXTS = Parameter("texts", ("ARRAY<STRING>",), "sentences, each scored on its own")
+
+BAD_IMAGE = "ImageError when the image does not decode, with its size, format and the decoder's message"
+
+
+def tried(function: SqlFunction) -> SqlFunction:
+    """The `try_` form: NULL where `function` raises because of that row's image."""
+    return SqlFunction(
+        name=f"try_{function.name}",
+        parameters=function.parameters,
+        returns=function.returns,
+        usage=f"{function.usage}; NULL where {function.name} would raise because of that row's image",
+        example=function.example.replace(function.name, f"try_{function.name}"),
+        role=function.role,
+    )
+
+
+IMAGE_EMBED = SqlFunction(
+    name="blip_image_embed",
+    parameters=(IMAGE,),
+    returns=ArrayType(FloatType()),
+    usage="The image's L2-normalised ITC embedding (256 numbers for the published checkpoints)",
+    example="SELECT frame_id, slice(blip_image_embed(image), 1, 3) FROM once LIMIT 1",
+    raises=BAD_IMAGE,
+    role="image_embed",
+)
+ITM = SqlFunction(
+    name="blip_itm",
+    parameters=(IMAGE, TEXT),
+    returns=DoubleType(),
+    usage="The probability that the text describes the image: softmax over BLIP's image-text matching head, "
+    "in float64 so that strong matches do not tie",
+    example="SELECT frame_id, blip_itm(image, 'a car driving on an intersection') AS score FROM once "
+    "ORDER BY score DESC LIMIT 3",
+    raises=BAD_IMAGE,
+    role="itm_score",
+)
+ITM_LOGIT = SqlFunction(
+    name="blip_itm_logit",
+    parameters=(IMAGE, TEXT),
+    returns=FloatType(),
+    usage="The match logit of BLIP's image-text matching head, the paper's re-ranking term",
+    example="SELECT frame_id, blip_itm_logit(image, 'a bus at night') AS logit FROM once ORDER BY logit DESC LIMIT 3",
+    raises=BAD_IMAGE,
+    role="itm_logit",
+)
+ITM_MANY = SqlFunction(
+    name="blip_itm_many",
+    parameters=(IMAGE, TEXTS),
+    returns=ArrayType(DoubleType()),
+    usage="blip_itm of one image and many texts, in one pass over the image",
+    example="SELECT frame_id, blip_itm_many(image, array('a sunny street', 'a rainy street')) FROM once LIMIT 3",
+    raises=BAD_IMAGE,
+)
+IMAGE_FEATURES = SqlFunction(
+    name="blip_image_features",
+    parameters=(IMAGE,),
+    returns=BinaryType(),
+    usage="All patch features of the image (577 x 768 for base at 384 px) in half precision behind a header (magic, "
+    "version, shape, dtype, model digest); the other functions take them in place of the image and skip the "
+    "vision encoder",
+    example="SELECT frame_id, length(blip_image_features(image)) AS bytes FROM once LIMIT 1",
+    raises=BAD_IMAGE,
+)
+
+CATALOG: tuple[SqlFunction, ...] = (
+    IMAGE_EMBED,
+    tried(IMAGE_EMBED),
+    SqlFunction(
+        name="blip_text_embed",
+        parameters=(TEXT,),
+        returns=ArrayType(FloatType()),
+        usage="The text's L2-normalised ITC embedding, in the same space as blip_image_embed's",
+        example="SELECT frame_id FROM once_embeddings ORDER BY vector_inner_product(embedding, "
+        "blip_text_embed('a truck in the rain')) DESC LIMIT 3",
+        role="text_embed",
+    ),
+    ITM,
+    tried(ITM),
+    ITM_LOGIT,
+    tried(ITM_LOGIT),
+    ITM_MANY,
+    tried(ITM_MANY),
+    IMAGE_FEATURES,
+    tried(IMAGE_FEATURES),
+    SqlFunction(
+        name="blip_model",
+        parameters=(),
+        returns=StringType(),
+        usage="Name and content digest of the session's model, to store beside embeddings",
+        example="SELECT blip_model()",
+        raises="ModelError when the session's model cannot be loaded",
+        role="model",
+    ),
+    SqlFunction(
+        name="blip_image_error",
+        parameters=(IMAGE,),
+        returns=StringType(),
+        usage="NULL if the image decodes, else why not",
+        example="SELECT frame_id, blip_image_error(image) FROM once WHERE blip_image_error(image) IS NOT NULL",
+    ),
+    SqlFunction(
+        name="read_once",
+        parameters=(
+            Parameter("root", ("STRING",), "the folder or URI that holds data/ and ImageSets/"),
+            Parameter("split", ("STRING",), "only sequences listed in ImageSets/<split>.txt", default="NULL"),
+            Parameter("image_bytes", ("BOOLEAN",), "image holds the file's bytes, not its path", default="false"),
+        ),
+        returns=None,
+        usage="The ONCE tree as rows, one per camera image: sequence_id, frame_id, camera, image, timestamp, weather, "
+        "period, region, split, classes and counts of the annotated objects, and what is wrong with the row's metadata",
+        example="SELECT sequence_id, frame_id, camera, weather FROM read_once('/data/ONCE') LIMIT 3",
+        kind="table",
+    ),
+)
+
+_by_name = {function.name: function for function in CATALOG}
+__all__ = [
+    "CATALOG",
+    "Parameter",
+    "SqlFunction",
+    "manifest",
+    *(f.name for f in CATALOG if f.kind == "scalar"),
+]
+
+
+def __getattr__(name: str) -> SqlFunction:
+    """`functions.blip_itm` and the others: the catalog's record, which is callable on columns."""
+    if name in _by_name and _by_name[name].kind == "scalar":
+        return _by_name[name]
+    raise AttributeError(f"module {__name__} has no attribute {name}")
+
+
+@cache
+def _udf(name: str) -> Any:
+    return _by_name[name].udf()
+
+
+def manifest() -> list[dict[str, Any]]:
+    """The whole catalog as plain data, for the extension's jar."""
+    return [function.manifest() for function in CATALOG]
