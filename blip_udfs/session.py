@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -127,3 +129,26 @@ def register(spark: SparkSession) -> None:
     for function in CATALOG:
         if function.kind == "scalar":
             spark.udf.register(function.name, function.udf())
+
+
+EXTENSION = "org.apache.spark.sql.blip.BlipExtensions"
+
+
+def conf() -> dict[str, str]:
+    """The settings that give a new session, or a whole cluster, the functions: extension, its jar, the workers'
+    Python."""
+    from blip_udfs.catalyst.build import jar
+
+    return {
+        "spark.jars": str(jar()),
+        "spark.sql.extensions": EXTENSION,
+        "spark.pyspark.python": sys.executable,
+    }
+
+
+def builder() -> SparkSession.Builder:
+    """Spark's session builder with `conf` set: `blip_udfs.builder().master("local[2]").getOrCreate()`."""
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # a driver reads only this, not spark.pyspark.python
+    return SparkSession.builder.config(map=dict(conf()))

@@ -1,0 +1,53 @@
+# Every target makes its own environment the first time (.venv, from the exact versions in requirements.lock)
+# and is quick the second.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= demo_output
+
+.PHONY: setup java demo test slow lint bench clean
+
+setup: java $(READY) ## environment and extension jar
+	@$(BIN)/python -m blip_udfs.catalyst.build
+
+$(READY): requirements.lock setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed, $$($(PYTHON) --version) found; name another: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+java: ## Spark needs Java 17 or newer: install it where that is possible, else say what to install
+	@version=$$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p'); \
+	if [ "$${version:-0}" -ge 17 ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Java 17 not found: installing openjdk-17-jre-headless"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openjdk-17-jre-headless >/dev/null; \
+	else \
+	  echo "Spark needs Java 17 or newer, found: $${version:-none}."; \
+	  echo "Install it (Debian, Ubuntu: sudo apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17)"; \
+	  echo "and put java on the PATH."; exit 1; \
+	fi
+
+demo: setup ## draw an ONCE tree, embed it, search it with SQL, show the pictures
+	$(BIN)/blip-udfs demo --out $(OUT)
+
+test: setup ## all tests but the slow ones
+	$(BIN)/python -m pytest
+
+slow: setup ## the tests that take minutes: servers, clusters, the whole demo
+	$(BIN)/python -m pytest -m slow
+
+lint: setup ## style, types, and that docs and functions agree
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## measure beside the alternatives
+	$(BIN)/blip-udfs bench
+
+clean: ## all that make and the demo made
+	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache blip_udfs/catalyst/*.jar

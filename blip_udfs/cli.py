@@ -1,0 +1,118 @@
+"""Words on a command line -> the package's functions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from blip_udfs import __version__
+
+
+def progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns)
+
+
+class Size(click.ParamType):
+    """960x510 -> (960, 510)."""
+
+    name = "WIDTHxHEIGHT"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        width, _, height = value.lower().partition("x")
+        if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+            self.fail(f"expected WIDTHxHEIGHT such as 960x510, got {value}", param, ctx)
+        return int(width), int(height)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Ask a lake of driving images a question in plain SQL."""
+
+
+@main.command()
+@click.option("--out", default="demo_output", type=click.Path(path_type=Path), help="Folder for the tree and pictures.")
+@click.option("--sequences", default=25, type=click.IntRange(min=1), help="Drives to draw.")
+@click.option("--frames", default=10, type=click.IntRange(min=1), help="Frames of each drive.")
+@click.option("--seed", default=2026, help="What is drawn.")
+def demo(out: Path, sequences: int, frames: int, seed: int) -> None:
+    """Draw an ONCE tree, embed it, search it with SQL, show the pictures."""
+    from blip_udfs.demo.run import run
+
+    run(out, sequences, frames, seed)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--sequences", default=25, type=click.IntRange(min=1), help="Drives to draw.")
+@click.option("--frames", default=10, type=click.IntRange(min=1), help="Frames of each drive.")
+@click.option("--cameras", default="cam01,cam03", help="Cameras, by comma: cam01 cam03 cam05 ... cam09.")
+@click.option("--size", default="960x510", type=Size(), help="Pixels of an image.")
+@click.option("--seed", default=0, help="What is drawn: the same seed draws the same bytes.")
+def synth(out: Path, sequences: int, frames: int, cameras: str, size: tuple[int, int], seed: int) -> None:
+    """Draw an ONCE tree at OUT, in the dataset's own layout."""
+    draw(out, sequences, frames, cameras.split(","), size, seed)
+    click.echo(f"{out}: {sequences} sequences x {frames} frames x {len(cameras.split(','))} cameras")
+
+
+def draw(out: Path, sequences: int, frames: int, cameras: list[str], size: tuple[int, int], seed: int) -> None:
+    """Draw a tree with a progress bar."""
+    from blip_udfs.demo.tree import draw_tree
+
+    with progress() as bar:
+        task = bar.add_task("Drawing images", total=sequences * frames * len(cameras))
+        draw_tree(out, sequences, frames, cameras, size, seed, on_image=lambda done: bar.update(task, completed=done))
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="JSON with what the weights cannot say.")
+@click.option("--vocab", type=click.Path(exists=True, path_type=Path), help="WordPiece vocabulary, a word a line.")
+def convert(checkpoint: Path, folder: Path, config: Path | None, vocab: Path | None) -> None:
+    """Turn an original Salesforce retrieval CHECKPOINT (.pth) into a Hugging Face FOLDER."""
+    from blip_udfs.convert import convert as convert_checkpoint
+
+    convert_checkpoint(checkpoint, folder, config, vocab)
+    click.echo(f"{folder}: SET spark.blip.model = {folder.resolve()}")
+
+
+@main.command()
+def conf() -> None:
+    """Print the settings for a cluster's spark-defaults.conf."""
+    from blip_udfs.session import SETTINGS
+    from blip_udfs.session import conf as session_conf
+
+    for key, value in session_conf().items():
+        click.echo(f"{key:30} {value}")
+    for setting in SETTINGS:
+        click.echo(f"# {setting.meaning}\n{setting.key:30} {setting.default}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+def sql(flags: tuple[str, ...]) -> None:
+    """Run pyspark's own spark-sql with the functions; every flag passes through (-e, -f, -d, --master ...)."""
+    spark_tool("spark-sql", *flags)
+
+
+def spark_tool(tool: str, *flags: str) -> None:
+    """Become one of pyspark's own tools, configured. No Python process stays behind it."""
+    import pyspark
+
+    from blip_udfs.session import conf as session_conf
+
+    home = Path(pyspark.__file__).parent
+    settings = [word for key, value in session_conf().items() for word in ("--conf", f"{key}={value}")]
+    environment = os.environ | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
+    command = home / "bin" / tool
+    os.execve(command, [str(command), *settings, *flags], environment)
