@@ -101,7 +101,7 @@ def model_of(settings: Settings) -> Blip:
 
 def over_images(
     batches: Iterator[Any],
-    forward: Callable[[Blip, Settings, list, list], Sequence],
+    forward: Callable[..., Iterable],
     tolerant: bool = False,
 ) -> Iterator[pd.Series]:
     """`forward(model, settings, images, texts)` on the rows of `batches` that have all their arguments.
@@ -132,7 +132,7 @@ def null_as_none(column: pd.Series) -> Iterator[Any]:
     return (value if isinstance(value, (str, bytes, np.ndarray)) or not pd.isna(value) else None for value in column)
 
 
-def chunked(rows: Iterator[tuple], size: int) -> Iterator[list]:
+def chunked(rows: Iterator, size: int) -> Iterator[list]:
     return iter(lambda: list(islice(rows, size)), [])
 
 
@@ -189,7 +189,7 @@ def checked_text(text: Any) -> str | None:
     return text
 
 
-def results(rows: list, forward: Callable[..., Sequence], tolerant: bool) -> pd.Series:
+def results(rows: list, forward: Callable[..., Iterable], tolerant: bool) -> pd.Series:
     """One result per row, None where there is none."""
     errors = [row for row in rows if isinstance(row, ImageError)]
     if errors and not tolerant:
@@ -257,7 +257,7 @@ def probabilities(model: Blip, settings: Settings, image: np.ndarray, texts: lis
 def text_embeddings(model: Blip, texts: list[str | None]) -> list[np.ndarray | None]:
     """L2-normalised (D,) per text; a text that came before is not encoded again."""
     keys = [None if text is None else (model.label, text) for text in texts]
-    known = {key: _text_embeddings[key] for key in keys if key in _text_embeddings}
+    known = {key: _text_embeddings[key] for key in keys if key is not None and key in _text_embeddings}
     new = [key for key in dict.fromkeys(keys) if key is not None and key not in known]
     for keys_at_once in chunked(iter(new), TEXTS_AT_ONCE):
         vectors = model.embed_texts([text for _, text in keys_at_once])  # (B, D)

@@ -98,21 +98,57 @@ def conf() -> None:
         click.echo(f"# {setting.meaning}\n{setting.key:30} {setting.default}")
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+TOOL = {"ignore_unknown_options": True, "help_option_names": []}  # every other flag is the tool's own
+WAREHOUSE = click.option(
+    "--warehouse",
+    default=lambda: click.get_app_dir("blip-udfs"),
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which tables and their catalog persist.",
+)
+
+
+@main.command(context_settings=TOOL, add_help_option=False)
+@WAREHOUSE
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-def sql(flags: tuple[str, ...]) -> None:
+def sql(warehouse: Path, flags: tuple[str, ...]) -> None:
     """Run pyspark's own spark-sql with the functions; every flag passes through (-e, -f, -d, --master ...)."""
-    spark_tool("spark-sql", *flags)
+    spark_tool("spark-sql", warehouse, *flags)
 
 
-def spark_tool(tool: str, *flags: str) -> None:
+@main.command(context_settings=TOOL, add_help_option=False)
+@WAREHOUSE
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=10000, help="Port to listen on.")
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+def thriftserver(warehouse: Path, host: str, port: int, flags: tuple[str, ...]) -> None:
+    """Run Spark's Thrift server (JDBC, beeline) with the functions, in the foreground; flags pass through."""
+    listen = {"spark.hadoop.hive.server2.thrift.bind.host": host, "spark.hadoop.hive.server2.thrift.port": str(port)}
+    server = ("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2")
+    spark_tool("spark-submit", warehouse, *flags, *as_flags(listen), *server, "spark-internal")
+
+
+def as_flags(settings: dict[str, str]) -> list[str]:
+    return [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
+
+
+def spark_tool(tool: str, warehouse: Path, *flags: str) -> None:
     """Become one of pyspark's own tools, configured. No Python process stays behind it."""
     import pyspark
 
     from blip_udfs.session import conf as session_conf
 
     home = Path(pyspark.__file__).parent
-    settings = [word for key, value in session_conf().items() for word in ("--conf", f"{key}={value}")]
+    settings = as_flags(session_conf() | persistent(warehouse))
     environment = os.environ | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
-    command = home / "bin" / tool
-    os.execve(command, [str(command), *settings, *flags], environment)
+    os.execve(home / "bin" / tool, [tool, *settings, *flags], environment)
+
+
+def persistent(warehouse: Path) -> dict[str, str]:
+    """Tables, catalog and Derby's log in one folder, and nothing where the user stands."""
+    folder = warehouse.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "spark.sql.warehouse.dir": str(folder / "tables"),
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'catalog'};create=true",
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder}",
+    }

@@ -11,11 +11,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pyspark.serializers import CloudPickleSerializer
-from pyspark.sql.types import ArrayType, BinaryType, DataType, DoubleType, FloatType, StringType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from blip_udfs import batches
 
@@ -39,7 +50,7 @@ class SqlFunction:
 
     name: str
     parameters: tuple[Parameter, ...]
-    returns: DataType | None  # None: a table
+    returns: DataType  # of a table function: the row
     usage: str
     example: str
     raises: str = ""
@@ -52,39 +63,50 @@ class SqlFunction:
         """What a worker runs: the function of this name in `batches`."""
         return getattr(batches, self.name)
 
+    @property
     def udf(self) -> Any:
         """As a Spark user-defined function: pandas over iterators of batches, which needs an argument; else plain."""
-        from pyspark.sql.functions import pandas_udf, udf
+        from pyspark.sql import functions as F
 
-        return pandas_udf(self.evaluate, self.returns) if self.parameters else udf(self.evaluate, self.returns)
+        make: Callable = F.pandas_udf if self.parameters else F.udf
+        return make(self.evaluate, self.returns)
 
     def __call__(self, *arguments: Column | str | list[str]) -> Column:
         """The function applied to columns."""
         from pyspark.sql import functions as F
 
         if len(arguments) != len(self.parameters):
-            expected = ", ".join(parameter.name for parameter in self.parameters)
-            raise TypeError(f"{self.name}({expected}): expected {len(self.parameters)} arguments, got {len(arguments)}")
+            raise TypeError(f"{self.signature}: expected {len(self.parameters)} arguments, got {len(arguments)}")
         columns = [
             F.lit(argument) if parameter in (TEXT, TEXTS) and isinstance(argument, (str, list)) else argument
             for parameter, argument in zip(self.parameters, arguments, strict=True)
         ]
-        return _udf(self.name)(*columns)
+        return self.udf(*columns)
 
     def manifest(self) -> dict[str, Any]:
         """The record as the extension's jar carries it; `command` is what a worker unpickles."""
         record = asdict(self) | {"returns": self.returns_sql}
         if self.kind == "scalar":
-            record |= {"deterministic": True, "evalType": self.udf().evalType, "command": self._command()}
+            record |= {"deterministic": True, "evalType": self.udf.evalType, "command": self._command()}
         return record
 
     @property
+    def signature(self) -> str:
+        return f"{self.name}({', '.join(parameter.name for parameter in self.parameters)})"
+
+    @property
     def returns_sql(self) -> str:
-        return self.returns.simpleString().upper() if self.returns else "TABLE"
+        return self.returns.simpleString().upper() if self.kind == "scalar" else f"TABLE ({row_sql(self.returns)})"
 
     def _command(self) -> str:
         """Base64 of the pickled (function, return type); the function is pickled by reference."""
         return base64.b64encode(CloudPickleSerializer().dumps((self.evaluate, self.returns))).decode("ascii")
+
+
+def row_sql(row: DataType) -> str:
+    """a STRING, b DOUBLE: the columns of a table function's row."""
+    fields = row.fields if isinstance(row, StructType) else []
+    return ", ".join(f"{field.name} {field.dataType.simpleString().upper()}" for field in fields)
 
 
 IMAGE = Parameter(
@@ -111,7 +133,7 @@ def tried(function: SqlFunction) -> SqlFunction:
     )
 
 
-IMAGE_EMBED = SqlFunction(
+blip_image_embed = SqlFunction(
     name="blip_image_embed",
     parameters=(IMAGE,),
     returns=ArrayType(FloatType()),
@@ -120,7 +142,7 @@ IMAGE_EMBED = SqlFunction(
     raises=BAD_IMAGE,
     role="image_embed",
 )
-ITM = SqlFunction(
+blip_itm = SqlFunction(
     name="blip_itm",
     parameters=(IMAGE, TEXT),
     returns=DoubleType(),
@@ -131,7 +153,7 @@ ITM = SqlFunction(
     raises=BAD_IMAGE,
     role="itm_score",
 )
-ITM_LOGIT = SqlFunction(
+blip_itm_logit = SqlFunction(
     name="blip_itm_logit",
     parameters=(IMAGE, TEXT),
     returns=FloatType(),
@@ -140,7 +162,7 @@ ITM_LOGIT = SqlFunction(
     raises=BAD_IMAGE,
     role="itm_logit",
 )
-ITM_MANY = SqlFunction(
+blip_itm_many = SqlFunction(
     name="blip_itm_many",
     parameters=(IMAGE, TEXTS),
     returns=ArrayType(DoubleType()),
@@ -148,7 +170,7 @@ ITM_MANY = SqlFunction(
     example="SELECT frame_id, blip_itm_many(image, array('a sunny street', 'a rainy street')) FROM once LIMIT 3",
     raises=BAD_IMAGE,
 )
-IMAGE_FEATURES = SqlFunction(
+blip_image_features = SqlFunction(
     name="blip_image_features",
     parameters=(IMAGE,),
     returns=BinaryType(),
@@ -159,77 +181,77 @@ IMAGE_FEATURES = SqlFunction(
     raises=BAD_IMAGE,
 )
 
-CATALOG: tuple[SqlFunction, ...] = (
-    IMAGE_EMBED,
-    tried(IMAGE_EMBED),
-    SqlFunction(
-        name="blip_text_embed",
-        parameters=(TEXT,),
-        returns=ArrayType(FloatType()),
-        usage="The text's L2-normalised ITC embedding, in the same space as blip_image_embed's",
-        example="SELECT frame_id FROM once_embeddings ORDER BY vector_inner_product(embedding, "
-        "blip_text_embed('a truck in the rain')) DESC LIMIT 3",
-        role="text_embed",
-    ),
-    ITM,
-    tried(ITM),
-    ITM_LOGIT,
-    tried(ITM_LOGIT),
-    ITM_MANY,
-    tried(ITM_MANY),
-    IMAGE_FEATURES,
-    tried(IMAGE_FEATURES),
-    SqlFunction(
-        name="blip_model",
-        parameters=(),
-        returns=StringType(),
-        usage="Name and content digest of the session's model, to store beside embeddings",
-        example="SELECT blip_model()",
-        raises="ModelError when the session's model cannot be loaded",
-        role="model",
-    ),
-    SqlFunction(
-        name="blip_image_error",
-        parameters=(IMAGE,),
-        returns=StringType(),
-        usage="NULL if the image decodes, else why not",
-        example="SELECT frame_id, blip_image_error(image) FROM once WHERE blip_image_error(image) IS NOT NULL",
-    ),
-    SqlFunction(
-        name="read_once",
-        parameters=(
-            Parameter("root", ("STRING",), "the folder or URI that holds data/ and ImageSets/"),
-            Parameter("split", ("STRING",), "only sequences listed in ImageSets/<split>.txt", default="NULL"),
-            Parameter("image_bytes", ("BOOLEAN",), "image holds the file's bytes, not its path", default="false"),
-        ),
-        returns=None,
-        usage="The ONCE tree as rows, one per camera image: sequence_id, frame_id, camera, image, timestamp, weather, "
-        "period, region, split, classes and counts of the annotated objects, and what is wrong with the row's metadata",
-        example="SELECT sequence_id, frame_id, camera, weather FROM read_once('/data/ONCE') LIMIT 3",
-        kind="table",
-    ),
+try_blip_image_embed = tried(blip_image_embed)
+try_blip_itm = tried(blip_itm)
+try_blip_itm_logit = tried(blip_itm_logit)
+try_blip_itm_many = tried(blip_itm_many)
+try_blip_image_features = tried(blip_image_features)
+ONCE_ROW = StructType(
+    [
+        *(StructField(name, StringType()) for name in ("sequence_id", "frame_id", "camera", "image")),
+        StructField("timestamp", TimestampType()),
+        *(StructField(name, StringType()) for name in ("weather", "period", "region", "split")),
+        StructField("classes", ArrayType(StringType())),
+        StructField("counts", MapType(StringType(), IntegerType())),
+        StructField("problem", StringType()),
+    ]
 )
 
-_by_name = {function.name: function for function in CATALOG}
-__all__ = [
-    "CATALOG",
-    "Parameter",
-    "SqlFunction",
-    "manifest",
-    *(f.name for f in CATALOG if f.kind == "scalar"),
-]
+blip_text_embed = SqlFunction(
+    name="blip_text_embed",
+    parameters=(TEXT,),
+    returns=ArrayType(FloatType()),
+    usage="The text's L2-normalised ITC embedding, in the same space as blip_image_embed's",
+    example="SELECT frame_id FROM once_embeddings ORDER BY vector_inner_product(embedding, "
+    "blip_text_embed('a truck in the rain')) DESC LIMIT 3",
+    role="text_embed",
+)
+blip_model = SqlFunction(
+    name="blip_model",
+    parameters=(),
+    returns=StringType(),
+    usage="Name and content digest of the session's model, to store beside embeddings",
+    example="SELECT blip_model()",
+    raises="ModelError when the session's model cannot be loaded",
+    role="model",
+)
+blip_image_error = SqlFunction(
+    name="blip_image_error",
+    parameters=(IMAGE,),
+    returns=StringType(),
+    usage="NULL if the image decodes, else why not",
+    example="SELECT frame_id, blip_image_error(image) FROM once WHERE blip_image_error(image) IS NOT NULL",
+)
+read_once = SqlFunction(
+    name="read_once",
+    parameters=(
+        Parameter("root", ("STRING",), "the folder or URI that holds data/ and ImageSets/"),
+        Parameter("split", ("STRING",), "only sequences listed in ImageSets/<split>.txt", default="NULL"),
+        Parameter("image_bytes", ("BOOLEAN",), "image holds the file's bytes, not its path", default="false"),
+    ),
+    returns=ONCE_ROW,
+    usage="The ONCE tree as rows, one per camera image: sequence_id, frame_id, camera, image, timestamp, weather, "
+    "period, region, split, classes and counts of the annotated objects, and what is wrong with the row's metadata",
+    example="SELECT sequence_id, frame_id, camera, weather FROM read_once('/data/ONCE') LIMIT 3",
+    kind="table",
+)
 
-
-def __getattr__(name: str) -> SqlFunction:
-    """`functions.blip_itm` and the others: the catalog's record, which is callable on columns."""
-    if name in _by_name and _by_name[name].kind == "scalar":
-        return _by_name[name]
-    raise AttributeError(f"module {__name__} has no attribute {name}")
-
-
-@cache
-def _udf(name: str) -> Any:
-    return _by_name[name].udf()
+CATALOG: tuple[SqlFunction, ...] = (
+    blip_image_embed,
+    try_blip_image_embed,
+    blip_text_embed,
+    blip_itm,
+    try_blip_itm,
+    blip_itm_logit,
+    try_blip_itm_logit,
+    blip_itm_many,
+    try_blip_itm_many,
+    blip_image_features,
+    try_blip_image_features,
+    blip_model,
+    blip_image_error,
+    read_once,
+)
 
 
 def manifest() -> list[dict[str, Any]]:

@@ -69,17 +69,21 @@ class Gallery:
         Path(path).write_text(self.html(), encoding="utf-8")
         return Path(path)
 
-    def contact_sheet(self, path: str | Path, columns: int = 3) -> Path:
-        """All sections as one PNG, `columns` pictures a row, each under its title."""
+    def sheet(self, columns: int = 3, width: int = 400) -> Image.Image:
+        """All sections as one picture, `columns` images of `width` pixels a row, each section under its title."""
         from PIL import Image
 
-        strips = [strip(title, cards, columns) for title, cards in self.sections]
-        sheet = Image.new("RGB", (max(s.width for s in strips), sum(s.height for s in strips)), "white")
+        strips = [strip(title, cards, columns, width) for title, cards in self.sections]
+        whole = Image.new("RGB", (max(s.width for s in strips), sum(s.height for s in strips)), "white")
         top = 0
         for each in strips:
-            sheet.paste(each, (0, top))
+            whole.paste(each, (0, top))
             top += each.height
-        sheet.save(path)
+        return whole
+
+    def contact_sheet(self, path: str | Path, columns: int = 3) -> Path:
+        """Writes `sheet` as a PNG."""
+        self.sheet(columns).save(path)
         return Path(path)
 
 
@@ -91,7 +95,7 @@ def gallery(df: DataFrame, title: str = "blip_udfs") -> Gallery:
     """
     if "image" not in df.columns:
         raise ValueError(f"gallery: expected a column image, got {', '.join(df.columns)}; select it, or rename yours")
-    return Gallery(title).add(df)
+    return Gallery(title).add(df, title)
 
 
 def card(row: dict[str, Any]) -> Card:
@@ -118,7 +122,7 @@ def shown(card: Card) -> dict[str, Any]:
     }
 
 
-def strip(title: str, cards: list[Card], columns: int, width: int = 400, gap: int = 12) -> Image.Image:
+def strip(title: str, cards: list[Card], columns: int, width: int, gap: int = 12) -> Image.Image:
     """A title over rows of pictures, each over two lines that say what it is."""
     from PIL import Image, ImageDraw, ImageFont, ImageOps
 

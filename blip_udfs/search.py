@@ -55,8 +55,8 @@ def text_vector(df: DataFrame, text: str) -> Column:
 
     from blip_udfs import functions as BF
 
-    vector = df.sparkSession.range(1).select(BF.blip_text_embed(F.lit(text))).first()[0]
-    return F.array(*map(F.lit, vector)).cast("array<float>")
+    (row,) = df.sparkSession.range(1).select(BF.blip_text_embed(text)).collect()
+    return F.array(*map(F.lit, row[0])).cast("array<float>")
 
 
 def best_per(scored: DataFrame, column: str | None) -> DataFrame:
@@ -72,4 +72,4 @@ def best_per(scored: DataFrame, column: str | None) -> DataFrame:
 
 def cores(df: DataFrame) -> int:
     """Partitions for the second stage: the session's shuffle partitions, which a Connect client can read too."""
-    return int(df.sparkSession.conf.get("spark.sql.shuffle.partitions"))
+    return int(df.sparkSession.conf.get("spark.sql.shuffle.partitions", "200") or 200)

@@ -128,7 +128,7 @@ def register(spark: SparkSession) -> None:
 
     for function in CATALOG:
         if function.kind == "scalar":
-            spark.udf.register(function.name, function.udf())
+            spark.udf.register(function.name, function.udf)
 
 
 EXTENSION = "org.apache.spark.sql.blip.BlipExtensions"

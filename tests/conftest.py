@@ -1,0 +1,54 @@
+"""Shared by the tests: one Spark session with the extension, tiny models with random weights, a drawn tree."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ["PYSPARK_PYTHON"] = sys.executable  # workers run this environment, activated or not
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """A session as a user starts it: `blip_udfs.builder()`, two cores."""
+    import blip_udfs
+
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.log.level": "ERROR",
+    }
+    session = blip_udfs.builder().master("local[2]").config(map=settings).getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A folder with a BLIP of 32 px, two layers of width 32 and random weights."""
+    from tests.tiny_model import make
+
+    return make(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+
+
+@pytest.fixture
+def use_model(spark, tiny_model):
+    """The session asks for the tiny model during a test."""
+    spark.conf.set("spark.blip.model", str(tiny_model))
+    yield tiny_model
+    spark.conf.unset("spark.blip.model")
+
+
+@pytest.fixture(scope="session")
+def once_tree(tmp_path_factory) -> Path:
+    """A drawn ONCE tree: 6 drives of 4 frames, two cameras, small images."""
+    from blip_udfs.demo.tree import draw_tree
+
+    root = tmp_path_factory.mktemp("drawn") / "once"
+    draw_tree(root, sequences=6, frames=4, cameras=["cam01", "cam03"], size=(320, 170), seed=7)
+    return root
