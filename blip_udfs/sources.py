@@ -1,0 +1,165 @@
+"""A path or URI as Spark names files -> the file's bytes."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+MAX_BYTES = 64 << 20  # of one encoded image, unless BLIP_MAX_IMAGE_BYTES says otherwise
+LOCAL_SCHEMES = ("file", "dbfs")
+SAME_SCHEME = {"s3a": "s3", "s3n": "s3"}  # Hadoop's names of what Arrow calls s3
+
+
+class ImageError(ValueError):
+    """An image that cannot be used: the message says what is wrong with it."""
+
+
+def limit(variable: str, default: int) -> int:
+    """A limit that the environment of the workers may change."""
+    text = os.environ.get(variable, "")
+    if text and not text.isdigit():
+        raise ValueError(f"{variable} = '{text}': expected a whole number; unset it for {default:,}")
+    return int(text or default)
+
+
+def read(source: str) -> bytes:
+    """The bytes of the regular file at `source`: a local path, file: or dbfs: as Spark writes them, or any URI
+    that Arrow's file systems know (s3, gs, hdfs, abfs, ...).
+
+    Raises ImageError when the file is missing, no regular file, larger than BLIP_MAX_IMAGE_BYTES or outside
+    BLIP_READ_ROOTS; OSError when the storage itself fails, since that is no fault of the row.
+    """
+    scheme, path = split_scheme(source)
+    try:
+        if scheme in ("", *LOCAL_SCHEMES):
+            return read_local(local_path(scheme, path), source)
+        return read_remote(SAME_SCHEME.get(scheme, scheme), path, source)
+    except FileNotFoundError:
+        raise ImageError(f"{source}: no such file") from None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise ImageError(f"{source}: cannot be read: {error.strerror or error}") from None
+
+
+def split_scheme(source: str) -> tuple[str, str]:
+    """s3a://bucket/key -> s3a, //bucket/key; /data/x.jpg -> "", /data/x.jpg. A scheme has two letters or more:
+    C: is a drive."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)", source)
+    return (found[1].lower(), source[found.end() :]) if found else ("", source)
+
+
+def local_path(scheme: str, path: str) -> str:
+    """What Spark calls file:/x, file:///x or dbfs:/x, as the operating system knows it."""
+    if "\0" in path:
+        raise ImageError(f"{path!r}: expected a path, got one with a zero byte")
+    if not scheme:
+        return path
+    path = re.sub(r"^//(localhost)?(?=/)", "", path)  # file:///x and file://localhost/x are /x
+    if scheme == "dbfs":
+        return path if path.startswith("/Volumes/") else f"/dbfs{path}"
+    # binaryFile's `path` column is literal; `_metadata.file_path` and Python's as_uri() are percent-encoded
+    return path if os.path.lexists(path) else unquote(path)
+
+
+def read_local(path: str, source: str) -> bytes:
+    allowed = read_roots()
+    if allowed:
+        path = os.path.realpath(path)
+        if not any(is_inside(path, os.path.realpath(root)) for root in allowed if "://" not in root):
+            raise refused(source, allowed)
+    # without O_NONBLOCK a FIFO would wait for its writer forever
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with open(descriptor, "rb", closefd=True) as file:  # noqa: PTH123
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{source}: expected a regular file, got a {kind(status.st_mode)}")
+        check_bytes(status.st_size, source)
+        data = file.read(limit("BLIP_MAX_IMAGE_BYTES", MAX_BYTES) + 1)  # /proc says 0 bytes of files that go on
+    check_bytes(len(data), source)
+    return data
+
+
+def kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "directory", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def read_remote(scheme: str, path: str, source: str) -> bytes:
+    from pyarrow.fs import FileType
+
+    check_remote_root(scheme, path, source)
+    authority, _, key = path.removeprefix("//").partition("/")
+    system, base = file_system(scheme, authority)
+    where = posixpath.join(base, key)
+    info = system.get_file_info(where)
+    if info.type == FileType.NotFound:
+        raise FileNotFoundError(where)
+    if info.type != FileType.File:
+        raise ImageError(f"{source}: expected a regular file, got a {info.type.name.lower()}")
+    check_bytes(info.size, source)
+    with system.open_input_stream(where) as stream:
+        return stream.read()
+
+
+@lru_cache(maxsize=32)
+def file_system(scheme: str, authority: str) -> tuple[FileSystem, str]:
+    """Arrow's file system for a scheme and bucket or host, and the path that its keys are relative to."""
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileSystem
+
+    root = f"{scheme}://{authority}/"
+    try:
+        return FileSystem.from_uri(root)
+    except (ArrowException, ValueError) as error:
+        message = f"{root}: expected a local path, file:, dbfs: or a URI of Arrow's file systems (s3, gs, hdfs, abfs)"
+        raise ImageError(f"{message}: {error}") from None
+
+
+def check_bytes(size: int, source: str = "image") -> None:
+    """Raises ImageError for an image of more encoded bytes than BLIP_MAX_IMAGE_BYTES."""
+    most = limit("BLIP_MAX_IMAGE_BYTES", MAX_BYTES)
+    if size > most:
+        raise ImageError(
+            f"{source}: expected at most {most:,} bytes, got {size:,} or more; set BLIP_MAX_IMAGE_BYTES on the "
+            "executors to allow them"
+        )
+
+
+def read_roots() -> list[str]:
+    """BLIP_READ_ROOTS: folders, or URIs with ://, separated like PATH."""
+    pattern = re.escape(os.pathsep) + r"(?!//)"
+    roots = [root for root in re.split(pattern, os.environ.get("BLIP_READ_ROOTS", "")) if root]
+    return [root.removeprefix("file://") for root in roots]
+
+
+def is_inside(path: str, root: str) -> bool:
+    return Path(root) in (Path(path), *Path(path).parents)
+
+
+def check_remote_root(scheme: str, path: str, source: str) -> None:
+    allowed = read_roots()
+    if not allowed:
+        return
+    inside = any(f"{scheme}:{path}".startswith(canonical(root).rstrip("/") + "/") for root in allowed if "://" in root)
+    if ".." in path.split("/") or not inside:
+        raise refused(source, allowed)
+
+
+def canonical(uri: str) -> str:
+    scheme, path = split_scheme(uri)
+    return f"{SAME_SCHEME.get(scheme, scheme)}:{path}"
+
+
+def refused(source: str, allowed: list[str]) -> ImageError:
+    return ImageError(
+        f"{source}: outside of what may be read here: {', '.join(allowed)}; whoever runs the cluster can add its "
+        "folder to BLIP_READ_ROOTS on the executors"
+    )
