@@ -1,0 +1,182 @@
+"""Original checkpoints, made here from random weights in the original key layout, to Hugging Face folders."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from tests import random_blip
+
+VISION = {"image_size": 48, "patch_size": 16, "hidden_size": 128, "num_hidden_layers": 2, "intermediate_size": 32}
+TEXT = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 40, "max_position_embeddings": 40}
+OLD = [
+    ("vision_model.embeddings.class_embedding", "visual_encoder.cls_token"),
+    ("vision_model.embeddings.position_embedding", "visual_encoder.pos_embed"),
+    ("vision_model.embeddings.patch_embedding", "visual_encoder.patch_embed.proj"),
+    ("vision_model.post_layernorm", "visual_encoder.norm"),
+    ("vision_model.encoder.layers", "visual_encoder.blocks"),
+    ("self_attn.projection", "attn.proj"),
+    ("self_attn.qkv", "attn.qkv"),
+    ("layer_norm1", "norm1"),
+    ("layer_norm2", "norm2"),
+]
+
+
+def original_name(key: str) -> str:
+    for new, old in OLD:
+        key = key.replace(new, old)
+    return key
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    heads = {"num_attention_heads": 2}, {"num_attention_heads": 1}  # width / 64
+    return random_blip.write(tmp_path_factory.mktemp("hf") / "model", 5, VISION | heads[0], TEXT | heads[1], 24)
+
+
+@pytest.fixture
+def weights(folder):
+    """As training saves them: momentum copies, queues and the temperature beside what inference needs."""
+    import torch
+    from safetensors.torch import load_file
+
+    own = {original_name(key): value for key, value in load_file(folder / "model.safetensors").items()}
+    parts = ("visual_encoder", "text_encoder", "vision_proj", "text_proj")
+    momentum = {f"{k.split('.')[0]}_m.{k.split('.', 1)[1]}": v for k, v in own.items() if k.split(".")[0] in parts}
+    queues = {name: torch.zeros(24, 6) for name in ("image_queue", "text_queue", "idx_queue", "ptr_queue", "queue_ptr")}
+    ids = {"text_encoder.embeddings.position_ids": torch.arange(40)[None], "temp": torch.tensor(0.07)}
+    return own | momentum | queues | ids
+
+
+def saved(weights, tmp_path, wrap=True):
+    import torch
+
+    torch.save({"model": weights, "epoch": 3} if wrap else weights, tmp_path / "model.pth")
+    return tmp_path / "model.pth"
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+def test_converted_weights_and_values_are_the_same(folder, weights, tmp_path, wrap):
+    from blip_udfs.convert import convert
+    from blip_udfs.model import load
+
+    convert(saved(weights, tmp_path, wrap), tmp_path / "out", None, folder / "vocab.txt")
+    ours, reference = load(str(tmp_path / "out")), load(str(folder))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+    texts = ["a car at night", "bus"]
+    assert (ours.embed_images(pixels) == reference.embed_images(pixels)).all()
+    assert (ours.embed_texts(texts) == reference.embed_texts(texts)).all()
+    features = ours.features(pixels)
+    assert (ours.itm_logits(features, texts) == reference.itm_logits(features, texts)).all()
+
+
+def test_transformers_reads_the_folder_as_we_do(folder, weights, tmp_path):
+    from blip_udfs.convert import convert
+    from blip_udfs.model import load
+
+    convert(saved(weights, tmp_path), tmp_path / "out", None, folder / "vocab.txt")
+    ours, reference = load(str(tmp_path / "out")), random_blip.Reference(tmp_path / "out")
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+    assert abs(ours.embed_images(pixels) - reference.embed_images(pixels)).max() < 1e-5
+    assert abs(ours.embed_texts(["a car"]) - reference.embed_texts(["a car"])).max() < 1e-5
+
+
+def test_config_of_the_folder(folder, weights, tmp_path):
+    from blip_udfs.convert import convert
+
+    said = tmp_path / "said.json"
+    said.write_text(
+        json.dumps({"vision": {"num_attention_heads": 4}, "enc_token_id": 7, "text": {"layer_norm_eps": 1e-9}})
+    )
+    convert(saved(weights, tmp_path), tmp_path / "out", said, folder / "vocab.txt")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    rows = len(random_blip.VOCABULARY) + 2
+    assert config["vision_config"] | {"num_attention_heads": 4, "layer_norm_eps": 1e-6} == config["vision_config"]
+    assert config["text_config"] | TEXT | {"num_attention_heads": 1, "layer_norm_eps": 1e-9} == config["text_config"]
+    assert (
+        config["text_config"] | {"bos_token_id": rows - 2, "enc_token_id": 7, "sep_token_id": 3}
+        == config["text_config"]
+    )
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+    }
+
+
+def refused(folder, tmp_path, checkpoint, config=None, vocab="vocab.txt") -> str:
+    from blip_udfs.convert import convert
+    from blip_udfs.model import ModelError
+
+    with pytest.raises(ModelError) as error:
+        convert(checkpoint, tmp_path / "out", config, vocab and folder / vocab)
+    assert not (tmp_path / "out").exists()
+    return str(error.value)
+
+
+def test_missing_and_unknown_weights_are_named(folder, weights, tmp_path):
+    weights["visual_encoder.blocks.0.attn.extra"] = weights.pop("text_encoder.encoder.layer.1.output.dense.bias")
+    message = refused(folder, tmp_path, saved(weights, tmp_path))
+    assert "1 missing: text_encoder.encoder.layer.1.output.dense.bias" in message
+    assert "1 unknown: visual_encoder.blocks.0.attn.extra" in message
+
+
+def test_a_missing_layer_is_named_as_the_original_names_it(folder, weights, tmp_path):
+    del weights["visual_encoder.blocks.1.attn.qkv.bias"]
+    assert "1 missing: visual_encoder.blocks.1.attn.qkv.bias" in refused(folder, tmp_path, saved(weights, tmp_path))
+
+
+def test_another_checkpoint_is_refused(folder, tmp_path):
+    import torch
+
+    message = refused(folder, tmp_path, saved({"layer.weight": torch.zeros(2)}, tmp_path))
+    assert "expected a BLIP retrieval checkpoint" in message
+    assert "got layer.weight" in message
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_with_code_is_not_run(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    (tmp_path / "model.pth").write_bytes(pickle.dumps({"model": Evil()}))
+    assert "not a PyTorch checkpoint of weights only" in refused(folder, tmp_path, tmp_path / "model.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_truncated_checkpoint_is_refused(folder, weights, tmp_path):
+    file = saved(weights, tmp_path)
+    file.write_bytes(file.read_bytes()[:5000])
+    assert "not a PyTorch checkpoint of weights only" in refused(folder, tmp_path, file)
+
+
+def test_config_cannot_contradict_the_weights(folder, weights, tmp_path):
+    said = tmp_path / "said.json"
+    for record, message in (
+        ({"text": {"hidden_size": 768}}, "--config says text.hidden_size = 768, the weights 64"),
+        ({"image_size": 384}, "--config says image_size = 384, the weights 48"),
+        ({"embed_dim": 256}, "--config says embed_dim = 256, the weights 24"),
+    ):
+        said.write_text(json.dumps(record))
+        assert message in refused(folder, tmp_path, saved(weights, tmp_path), said)
+
+
+def test_a_vocabulary_that_does_not_fit_is_refused(folder, weights, tmp_path):
+    (folder / "large.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", *map(str, range(900))]))
+    message = refused(folder, tmp_path, saved(weights, tmp_path), vocab="large.txt")
+    assert "got 903 without [SEP]" in message
+
+
+def test_without_network_or_vocab_the_error_says_what_to_do(folder, weights, tmp_path, monkeypatch):
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    message = refused(folder, tmp_path, saved(weights, tmp_path), vocab=None)
+    assert "google-bert/bert-base-uncased could not be downloaded" in message
+    assert "--vocab FILE" in message

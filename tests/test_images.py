@@ -1,0 +1,196 @@
+"""Bytes and paths to pixels: odd images, equality with transformers' processor, limits, what may be read."""
+
+import io
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blip_udfs import sources
+from blip_udfs.images import ImageError, decode, image_error, normalise, pixels
+from tests.odd_images import ODD_IMAGES, SCENE_JPEG, SCENE_PNG, alpha, encoded, noise, scene
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
+IMAGES = [odd for odd in ODD_IMAGES if odd.data is not None]
+
+
+def test_the_table_is_large_and_its_names_differ():
+    assert len(ODD_IMAGES) >= 40
+    assert len({odd.name for odd in ODD_IMAGES}) == len(ODD_IMAGES)
+
+
+@pytest.mark.parametrize("odd", IMAGES, ids=lambda odd: odd.name)
+def test_odd_images(odd):
+    if odd.error:
+        with pytest.raises(ImageError, match=odd.error):
+            decode(odd.data)
+        return
+    image = decode(odd.data)
+    assert image.mode == "RGB"
+    odd.check(np.asarray(image))
+    assert image_error(odd.data) is None
+    assert pixels(odd.data, 8).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("odd", [odd for odd in IMAGES if odd.error], ids=lambda odd: odd.name)
+def test_image_error_says_what_decode_raises(odd):
+    if odd.name == "patch features of another model":  # sound in themselves; which model is the session's business
+        assert image_error(odd.data) is None
+    else:
+        assert image_error(odd.data) is not None
+
+
+def test_every_cut_of_a_file_raises_or_decodes_and_never_hangs():
+    for data in (SCENE_JPEG, SCENE_PNG, encoded(scene(), "WEBP"), encoded(scene(), "GIF"), encoded(scene(), "TIFF")):
+        for cut in range(0, len(data), 7):
+            reason = image_error(data[:cut])
+            assert reason is None or f"{cut:,} bytes" in reason
+
+
+def test_flipped_bytes_raise_nothing_but_image_errors():
+    random = np.random.default_rng(0)
+    for data in (SCENE_JPEG, SCENE_PNG, encoded(alpha(), "WEBP"), encoded(scene(), "GIF"), encoded(scene(), "TIFF")):
+        for _ in range(60):
+            broken = bytearray(data)
+            for at in random.integers(0, len(data), 3):
+                broken[at] = random.integers(256)
+            image_error(bytes(broken))
+
+
+@pytest.mark.parametrize("size", [(1920, 1020), (300, 700), (5, 3), (384, 384)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1"])
+def test_pixels_equal_transformers_processor_bit_for_bit(size, mode):
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    image = noise(97).resize(size).convert(mode)
+    processor = BlipImageProcessorPil(size={"height": 64, "width": 64})
+    expected = processor(images=image, return_tensors="np")["pixel_values"]
+    ours = pixels(encoded(image, "TIFF"), 64)[None]
+    assert (normalise(ours, processor.image_mean, processor.image_std) == expected).all()
+
+
+def test_jpeg_pixels_equal_transformers_processor_bit_for_bit():
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    data = encoded(noise(97).resize((1920, 1020)), "JPEG", quality=90)
+    processor = BlipImageProcessorPil()
+    expected = processor(images=Image.open(io.BytesIO(data)), return_tensors="np")["pixel_values"]
+    assert (normalise(pixels(data, 384)[None], processor.image_mean, processor.image_std) == expected).all()
+
+
+def test_decoding_leaves_pillow_and_its_images_as_they_were():
+    before = Image.MAX_IMAGE_PIXELS
+    for odd in IMAGES:
+        image_error(odd.data)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_limits_are_said_and_can_be_changed(monkeypatch, tmp_path):
+    monkeypatch.setenv("BLIP_MAX_IMAGE_BYTES", "100")
+    (tmp_path / "x.png").write_bytes(SCENE_PNG + bytes(100))
+    for source in (SCENE_PNG + bytes(100), str(tmp_path / "x.png")):
+        with pytest.raises(ImageError, match="expected at most 100 bytes, got .* set BLIP_MAX_IMAGE_BYTES"):
+            decode(source)
+    monkeypatch.delenv("BLIP_MAX_IMAGE_BYTES")
+    monkeypatch.setenv("BLIP_MAX_IMAGE_PIXELS", "383")
+    with pytest.raises(ImageError, match="24 x 16 px has too many pixels: expected at most 383"):
+        decode(SCENE_PNG)
+    monkeypatch.setenv("BLIP_MAX_IMAGE_PIXELS", "many")
+    with pytest.raises(ValueError, match="BLIP_MAX_IMAGE_PIXELS = 'many': expected a whole number"):
+        decode(SCENE_PNG)
+
+
+@pytest.mark.parametrize("form", ["{}", "file:{}", "file://{}", "file://localhost{}"])
+@pytest.mark.parametrize("name", ["a.png", "with space.png", "50%20off.png", "ü#1?.png"])
+def test_paths_as_sparks_binary_file_writes_them(tmp_path, form, name):
+    file = tmp_path / name
+    file.write_bytes(SCENE_PNG)
+    assert decode(form.format(file)).size == (24, 16)
+
+
+def test_percent_encoded_uris_are_understood_and_literal_names_win(tmp_path):
+    file = tmp_path / "with space.png"
+    file.write_bytes(SCENE_PNG)
+    assert decode(file.as_uri()).size == (24, 16)
+    (tmp_path / "with%20space.png").write_bytes(encoded(scene(8, 8), "PNG"))
+    assert decode(f"file:{tmp_path}/with%20space.png").size == (8, 8)
+
+
+def test_databricks_paths():
+    assert sources.local_path("dbfs", "/Volumes/main/x.jpg") == "/Volumes/main/x.jpg"
+    assert sources.local_path("dbfs", "/data/x.jpg") == "/dbfs/data/x.jpg"
+
+
+def test_errors_name_the_path(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"<html>")
+    with pytest.raises(ImageError, match=rf"^{tmp_path}/x.jpg: expected JPEG, .* got 6 bytes"):
+        decode(f"{tmp_path}/x.jpg")
+    assert image_error(f"file:{tmp_path}/none.jpg") == f"file:{tmp_path}/none.jpg: no such file"
+    assert "expected a path" in image_error("a\0b")
+    assert "URI of Arrow's file systems" in image_error("gopher://host/x.jpg")
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path, kind in ((tmp_path, "directory"), (tmp_path / "fifo", "FIFO"), ("/dev/zero", "device")):
+        reason: list[str | None] = []
+        reader = threading.Thread(target=lambda path=path, out=reason: out.append(image_error(str(path))), daemon=True)
+        reader.start()
+        reader.join(5)
+        assert reason, f"reading a {kind} hangs"
+        assert f"expected a regular file, got a {kind}" in str(reason[0]) or "cannot be read" in str(reason[0])
+
+
+def test_read_roots(tmp_path, monkeypatch):
+    inside, outside = tmp_path / "in" / "x.png", tmp_path / "out" / "x.png"
+    for file in (inside, outside):
+        file.parent.mkdir()
+        file.write_bytes(SCENE_PNG)
+    (tmp_path / "in" / "link.png").symlink_to(outside)
+    (tmp_path / "inner").mkdir()
+    monkeypatch.setenv("BLIP_READ_ROOTS", f"{tmp_path}/in{os.pathsep}s3://bucket/images")
+    assert sources.read_roots() == [f"{tmp_path}/in", "s3://bucket/images"]
+    assert image_error(str(inside)) is None
+    for source in (outside, tmp_path / "in/../out/x.png", tmp_path / "in/link.png", tmp_path / "inner/x.png"):
+        assert "outside of what may be read here" in str(image_error(str(source)))
+        assert "BLIP_READ_ROOTS" in str(image_error(f"file:{source}"))
+    for uri in ("s3://bucket/other/x.png", "s3a://bucket/imagesque/x.png", "s3://bucket/images/../x.png", "gs://b/x"):
+        assert "outside of what may be read here" in str(image_error(uri))
+
+
+def test_other_file_systems(tmp_path, monkeypatch):
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    (tmp_path / "a b.png").write_bytes(SCENE_PNG)
+    asked = []
+
+    def file_system(scheme, authority):
+        asked.append((scheme, authority))
+        return SubTreeFileSystem(str(tmp_path), LocalFileSystem()), ""
+
+    monkeypatch.setattr(sources, "file_system", file_system)
+    monkeypatch.setenv("BLIP_READ_ROOTS", "s3a://bucket")
+    assert decode("s3a://bucket/a b.png").size == (24, 16)
+    assert image_error("s3://bucket/none.png") == "s3://bucket/none.png: no such file"
+    assert asked == [("s3", "bucket")] * 2
+
+
+def test_a_storage_failure_is_not_blamed_on_the_image(monkeypatch):
+    def fail(*_):
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(sources, "read_remote", fail)
+    with pytest.raises(OSError, match="connection reset"):
+        image_error("s3://bucket/x.png")
+
+
+def test_importing_images_loads_neither_torch_nor_transformers():
+    import subprocess
+    import sys
+
+    code = "import sys, blip_udfs.images; print({'torch', 'transformers', 'pyarrow'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert out.stdout.strip() == "set()", out.stderr
