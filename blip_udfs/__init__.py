@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from blip_udfs.gallery import gallery
+from blip_udfs.once import read_once
 from blip_udfs.search import search
 from blip_udfs.session import builder, register
 
 __version__ = (Path(__file__).parent / "VERSION").read_text().strip()
-__all__ = ["__version__", "builder", "gallery", "register", "search"]
+__all__ = ["__version__", "builder", "gallery", "read_once", "register", "search"]

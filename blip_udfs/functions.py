@@ -233,6 +233,7 @@ read_once = SqlFunction(
     usage="The ONCE tree as rows, one per camera image: sequence_id, frame_id, camera, image, timestamp, weather, "
     "period, region, split, classes and counts of the annotated objects, and what is wrong with the row's metadata",
     example="SELECT sequence_id, frame_id, camera, weather FROM read_once('/data/ONCE') LIMIT 3",
+    role="once",
     kind="table",
 )
 

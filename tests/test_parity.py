@@ -108,7 +108,7 @@ def test_base_size_equals_transformers(base):
 sentences = st.lists(st.sampled_from([*random_blip.WORDS, "zebra", "x,", "7"]), max_size=40).map(" ".join)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 99),
     image=st.sampled_from([(1, 8, 8), (2, 8, 16), (4, 16, 48), (3, 8, 64)]),  # heads, patch, image side

@@ -1,0 +1,78 @@
+package org.apache.spark.sql.blip
+
+import java.nio.charset.StandardCharsets.UTF_8
+import java.util.Base64
+
+import org.json4s.{DefaultFormats, Formats, JValue}
+import org.json4s.jackson.JsonMethods.parse
+
+import org.apache.spark.sql.catalyst.expressions.ExpressionInfo
+import org.apache.spark.sql.types.DataType
+
+/** The catalog of functions as Python wrote it into the jar. No function is named here. */
+object Manifest {
+  private implicit val formats: Formats = DefaultFormats
+
+  case class Parameter(name: String, types: Seq[String], meaning: String, default: Option[String]) {
+    val accepted: Seq[DataType] = types.map(DataType.fromDDL)
+  }
+
+  case class Record(
+      name: String,
+      kind: String,
+      parameters: Seq[Parameter],
+      returns: String,
+      usage: String,
+      example: String,
+      raises: String,
+      since: String,
+      role: Option[String],
+      deterministic: Boolean,
+      evalType: Int,
+      command: Seq[Byte]) {
+
+    /** What DESCRIBE FUNCTION EXTENDED shows. */
+    def info: ExpressionInfo = {
+      val signature = s"$name(${parameters.map(_.name).mkString(", ")})"
+      val arguments = parameters.map { parameter =>
+        val default = parameter.default.fold("")(value => s", default $value")
+        s"\n      * ${parameter.name} - ${parameter.types.mkString(" or ")}$default: ${parameter.meaning}"
+      }
+      val raising = if (raises.isEmpty) "" else s" Raises $raises."
+      new ExpressionInfo(
+        classOf[BlipExtensions].getName, null, name, s"$signature - $usage.$raising",
+        if (arguments.isEmpty) "" else arguments.mkString("\n    Arguments:", "", "\n  "),
+        s"\n    Examples:\n      > $example;\n  ", "", "", since, "", "python_udf")
+    }
+  }
+
+  lazy val records: Seq[Record] = (parse(resource("manifest.json")) \ "functions").children.map(record)
+  lazy val scalars: Seq[Record] = records.filter(_.kind == "scalar")
+  lazy val readOnce: Record = records.find(_.role.contains("once")).get
+
+  /** The version of Spark that the jar was compiled for. */
+  lazy val sparkVersion: String = (parse(resource("manifest.json")) \ "spark").extract[String]
+
+  def resource(name: String): String = {
+    val stream = classOf[BlipExtensions].getResourceAsStream(s"/blip_udfs/$name")
+    try new String(stream.readAllBytes(), UTF_8) finally stream.close()
+  }
+
+  private def record(json: JValue): Record = Record(
+    name = (json \ "name").extract[String],
+    kind = (json \ "kind").extract[String],
+    parameters = (json \ "parameters").children.map { each =>
+      Parameter(
+        (each \ "name").extract[String], (each \ "types").extract[Seq[String]],
+        (each \ "meaning").extract[String], (each \ "default").extractOpt[String])
+    },
+    returns = (json \ "returns").extract[String],
+    usage = (json \ "usage").extract[String],
+    example = (json \ "example").extract[String],
+    raises = (json \ "raises").extract[String],
+    since = (json \ "since").extract[String],
+    role = (json \ "role").extractOpt[String],
+    deterministic = (json \ "deterministic").extractOrElse(true),
+    evalType = (json \ "evalType").extractOrElse(0),
+    command = (json \ "command").extractOpt[String].fold(Seq.empty[Byte])(Base64.getDecoder.decode(_).toSeq))
+}
