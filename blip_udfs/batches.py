@@ -128,8 +128,8 @@ def rows_of(batches: Iterable[Any]) -> Iterator[tuple]:
 
 
 def null_as_none(column: pd.Series) -> Iterator[Any]:
-    # pandas gives NaN for NULL in a string column, None in an object column; arrays have no single truth
-    return (value if isinstance(value, (str, bytes, np.ndarray)) or not pd.isna(value) else None for value in column)
+    # pandas gives NaN for NULL in a column of strings or numbers, None in one of objects
+    return (None if value is None or isinstance(value, float) and np.isnan(value) else value for value in column)
 
 
 def chunked(rows: Iterator, size: int) -> Iterator[list]:
@@ -166,6 +166,12 @@ def loaded(image: Any, model: Blip) -> np.ndarray:
 
 
 def reason(image: Any) -> str | None:
+    if isinstance(image, bytes) and is_features(image):  # which the session's model must be able to use
+        try:
+            loaded(image, model_of(Settings.of_task()))
+        except ImageError as error:
+            return str(error)
+        return None
     return None if image is None else image_error(checked_image(image))
 
 

@@ -87,6 +87,36 @@ def convert(checkpoint: Path, folder: Path, config: Path | None, vocab: Path | N
 
 
 @main.command()
+@click.argument("source", type=click.Path(exists=True))
+@click.option("--images", help="Folder or URI that a Karpathy JSON's file paths start from.")
+@click.option("--split", default="test", help="Of a Karpathy JSON.")
+@click.option("--count", default=1000, type=click.IntRange(min=1), help="Images of a drawn tree to take.")
+@click.option("--candidates", default="16,32,64,128,256", help="Numbers of ITM candidates, by comma.")
+@click.option("--full/--no-full", default=True, help="Also ITM of all pairs, as many as images x texts.")
+@click.option("--sentences", default=20, help="Of a drawn tree: sentences of each kind for precision@10; 0 for none.")
+@click.option("--model", default="demo", help="As spark.blip.model.")
+@click.option("--out", default="evaluation", type=click.Path(path_type=Path), help="Folder for tables and plots.")
+def evaluate(
+    source: str,
+    images: str | None,
+    split: str,
+    count: int,
+    candidates: str,
+    full: bool,
+    sentences: int,
+    model: str,
+    out: Path,
+) -> None:
+    """BLIP's retrieval protocol on SOURCE: a tree drawn by synth, or COCO's or Flickr30k's Karpathy JSON."""
+    from blip_udfs.report import report
+
+    numbers = tuple(int(number) for number in candidates.split(","))
+    if source.endswith(".json") and not images:
+        raise click.UsageError(f"{source} names its images by relative paths: say where they are with --images FOLDER")
+    report(source, images, split, count, numbers, full, sentences, model, out)
+
+
+@main.command()
 def conf() -> None:
     """Print the settings for a cluster's spark-defaults.conf."""
     from blip_udfs.session import SETTINGS

@@ -82,7 +82,7 @@ def build(path: Path) -> None:
             archive.writestr("blip_udfs/manifest.json", manifest())
             archive.writestr("blip_udfs/once.sql", ONCE.read_text())
             archive.writestr("blip_udfs/stamp", stamp())
-        os.replace(draft, path)
+        draft.replace(path)
 
 
 def compile_scala(classes: Path) -> None:

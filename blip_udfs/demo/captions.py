@@ -5,14 +5,31 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 from blip_udfs.demo import wordings as W
 from blip_udfs.demo.wordings import Wordings
-from blip_udfs.demo.world import COLORS, DISTANCES, PERIODS, ROADS, SIDES, WEATHERS
+from blip_udfs.demo.world import COLORS, DISTANCES, PEOPLE, ROADS, SIDES, VEHICLES
 
 ORDER = {"left": 0, "ahead": 1, "right": 2}
 KINDS = tuple(W.CLASSES)
+WIDER = {  # a word that is true of several: what it covers
+    "vehicle": VEHICLES,
+    "fair": ("sunny", "clear"),
+    "day": ("morning", "noon", "afternoon"),
+}
+
+
+def covers(said: str, there: str) -> bool:
+    """Whether what is said is true of what is there: a vehicle of a car."""
+    return there in WIDER.get(said, (said,))
+
+
+def said_of(there: str, rng: random.Random, share: float = 0.15) -> str:
+    """What is there by its own name or, at times, by a wider one."""
+    wider = [name for name, covered in WIDER.items() if there in covered]
+    return wider[0] if wider and rng.random() < share else there
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class Thing:
     def matches(self, other: Thing) -> bool:
         """Whether `other`, a thing that is there, is what this one describes."""
         mentioned = ((self.color, other.color), (self.side, other.side), (self.distance, other.distance))
-        return self.kind == other.kind and all(mine in (None, theirs) for mine, theirs in mentioned)
+        return covers(self.kind, other.kind) and all(mine in (None, theirs) for mine, theirs in mentioned)
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,12 @@ class Facts:
 
     @classmethod
     def of(cls, scene: dict[str, Any], weather: str, period: str, region: str) -> Facts:
-        """From a frame record's `scene.<camera>`, its meta_info and the sequence's region."""
+        """From a frame record's `scene.<camera>`, its meta_info and the sequence's region.
+
+        ONCE calls a night without clouds sunny; nobody would say so, so that it is called clear.
+        """
+        if (weather, period) == ("sunny", "night"):
+            weather = "clear"
         things = tuple(Thing(o["class"], o["color"], o["side"], o["distance"]) for o in scene["objects"])
         return cls(scene["road"], region, weather, period, things)
 
@@ -60,14 +82,14 @@ class Condition:
 
     def holds(self, facts: Facts) -> bool:
         if self.about in ("weather", "period"):
-            return facts.sky_seen and getattr(facts, self.about) == self.value
+            return facts.sky_seen and covers(self.value, getattr(facts, self.about))
         if self.about in ("road", "region"):
             return getattr(facts, self.about) == self.value
         if self.about == "thing":
             return any(self.value.matches(thing) for thing in facts.things)
         if self.about == "count":
             kind, number = self.value
-            return sum(thing.kind == kind for thing in facts.things) == number
+            return sum(covers(kind, thing.kind) for thing in facts.things) == number
         return related(facts, *self.value)
 
     @property
@@ -99,7 +121,14 @@ class Sentence:
 
 
 def is_true(sentence: Sentence, facts: Facts) -> bool:
-    return all(condition.holds(facts) for condition in sentence.conditions)
+    """Whether all that it claims holds; of a pair, each must be another thing."""
+    if not all(condition.holds(facts) for condition in sentence.conditions):
+        return False
+    pair = [condition.value for condition in sentence.conditions if condition.about == "thing"]
+    return len(pair) < 2 or any(
+        all(one.matches(other) for one, other in zip(pair, found, strict=True))
+        for found in permutations(facts.things, len(pair))
+    )
 
 
 def captions(scene: dict[str, Any], weather: str, period: str, region: str, seed: str, count: int = 3) -> list[str]:
@@ -117,7 +146,7 @@ def true_conditions(facts: Facts, rng: random.Random) -> tuple[Condition, ...]:
     """One to four claims: something of the place and sky, something of the things."""
     about_place = [("road", facts.road)]
     if facts.sky_seen:
-        about_place += [("weather", facts.weather), ("period", facts.period)]
+        about_place += [("weather", said_of(facts.weather, rng, 0.3)), ("period", said_of(facts.period, rng))]
     if facts.region in W.REGIONS:
         about_place.append(("region", facts.region))
     rng.shuffle(about_place)
@@ -137,6 +166,9 @@ def things_claimed(facts: Facts, rng: random.Random) -> list[Condition]:
     counted = [kind for kind in sorted(set(kinds)) if kinds.count(kind) in W.NUMBERS]
     if counted:
         claims += [lambda: [Condition("count", (kind := rng.choice(counted), kinds.count(kind)))]] * 2
+    vehicles = sum(kind in VEHICLES for kind in kinds)
+    if vehicles in W.NUMBERS and rng.random() < 0.2:
+        claims.append(lambda: [Condition("count", ("vehicle", vehicles))])
     if len(facts.things) > 1:
         one, other = rng.sample(facts.things, 2)
         claims.append(lambda: [Condition("thing", described(each, rng, 0.4)) for each in (one, other)])
@@ -152,7 +184,7 @@ def things_claimed(facts: Facts, rng: random.Random) -> list[Condition]:
 def described(thing: Thing, rng: random.Random, share: float = 0.5) -> Thing:
     """The thing with some of its attributes mentioned."""
     return Thing(
-        thing.kind,
+        said_of(thing.kind, rng, 0.08),
         thing.color if rng.random() < share + 0.1 else None,
         thing.side if rng.random() < share - 0.1 else None,
         thing.distance if rng.random() < share - 0.3 else None,
@@ -164,9 +196,10 @@ def false_sentence(sentence: Sentence, facts: Facts, rng: random.Random) -> Sent
     for _ in range(12):
         index = rng.randrange(len(sentence.conditions))
         conditions = list(sentence.conditions)
-        conditions[index] = changed(conditions[index], rng)
-        if not all(condition.holds(facts) for condition in conditions):
-            return say(tuple(conditions), rng)
+        conditions[index] = changed(conditions[index], facts, rng)
+        changed_to = say(tuple(conditions), rng)
+        if not is_true(changed_to, facts):
+            return changed_to
     return None
 
 
@@ -174,9 +207,9 @@ def other_than(value: Any, choices: Any, rng: random.Random) -> Any:
     return rng.choice([each for each in choices if each != value])
 
 
-def changed(condition: Condition, rng: random.Random) -> Condition:
+def changed(condition: Condition, facts: Facts, rng: random.Random) -> Condition:
     """The claim with one attribute another."""
-    choices = {"road": ROADS, "region": W.REGIONS, "weather": WEATHERS, "period": PERIODS}
+    choices = {"road": ROADS, "region": W.REGIONS, "weather": W.WEATHERS, "period": W.PERIODS}
     if condition.about in choices:
         return Condition(condition.about, other_than(condition.value, choices[condition.about], rng))
     if condition.about == "count":
@@ -188,15 +221,21 @@ def changed(condition: Condition, rng: random.Random) -> Condition:
         one, relation, other = condition.value
         if rng.random() < 0.5:
             return Condition("relation", (other, relation, one))
-        return Condition("relation", (changed_thing(one, rng), relation, other))
-    return Condition("thing", changed_thing(condition.value, rng))
+        if rng.random() < 0.5:
+            return Condition("relation", (changed_thing(one, facts, rng), relation, other))
+        return Condition("relation", (one, relation, changed_thing(other, facts, rng)))
+    return Condition("thing", changed_thing(condition.value, facts, rng))
 
 
-def changed_thing(thing: Thing, rng: random.Random) -> Thing:
+def changed_thing(thing: Thing, facts: Facts, rng: random.Random) -> Thing:
+    """With one attribute another; often another thing's, so that what is learned is whose it is."""
     fields = {"kind": KINDS, "color": COLORS, "side": SIDES, "distance": DISTANCES}
-    mentioned = [name for name in fields if getattr(thing, name) is not None]
-    name = rng.choice(mentioned)
-    return replace(thing, **{name: other_than(getattr(thing, name), fields[name], rng)})
+    name = rng.choice([name for name in fields if getattr(thing, name) is not None])
+    value = getattr(thing, name)
+    present = [getattr(other, name) for other in facts.things if getattr(other, name) != value]
+    return replace(
+        thing, **{name: rng.choice(present) if present and rng.random() < 0.5 else other_than(value, fields[name], rng)}
+    )
 
 
 def word(wordings: Wordings, rng: random.Random, held_out: bool) -> str:
@@ -204,27 +243,41 @@ def word(wordings: Wordings, rng: random.Random, held_out: bool) -> str:
 
 
 def say(conditions: tuple[Condition, ...], rng: random.Random, held_out: bool = False) -> Sentence:
-    """The claims in words: things, then the road, then weather, period and region in any order."""
+    """The claims in words: things, the road, and weather, period and region in any order, behind or before."""
     by_about = {condition.about: condition.value for condition in conditions}
     subject = spoken_things(conditions, rng, held_out)
-    road = by_about.get("road")
-    parts = [subject] if subject else []
-    if road:
-        name = word(W.ROAD_NAMES[road], rng, held_out)
-        parts.append(f"{rng.choice(W.ROAD_PREPOSITIONS[road])} {name}" if subject else name)
+    if len(conditions) == 1 and by_about.get("weather") in W.ADJECTIVES and not held_out and rng.random() < 0.3:
+        return Sentence(f"a {by_about['weather']} {rng.choice(W.PLACES)}", conditions)
     around = [
-        spoken_sky(about, by_about, rng, held_out) for about in ("weather", "period", "region") if about in by_about
+        spoken_sky(about, by_about[about], rng, held_out)
+        for about in ("weather", "period", "region")
+        if about in by_about
     ]
     rng.shuffle(around)
-    if not parts:
-        parts = [rng.choice(("a road", "a street", "a scene", "a view"))]
-    return Sentence(" ".join(parts + around), conditions)
+    middle = spoken_place(subject, by_about.get("road"), rng, held_out)
+    if not middle and len(around) == 1 and rng.random() < 0.3:
+        return Sentence(around[0], conditions)
+    middle = middle or f"a {rng.choice(W.PLACES)}"
+    if rng.random() < 0.08:
+        middle = f"{rng.choice(W.OPENINGS)} {middle}"
+    if around and rng.random() < 0.15:
+        return Sentence(f"{' '.join(around)}, {middle}", conditions)
+    return Sentence(" ".join([middle, *around]), conditions)
 
 
-def spoken_sky(about: str, by_about: dict[str, Any], rng: random.Random, held_out: bool) -> str:
-    value = by_about[about]
-    if (about, value) == ("weather", "sunny") and by_about.get("period") == "night":
-        return word(W.CLEAR_NIGHT, rng, held_out)
+def spoken_place(subject: str, road: str | None, rng: random.Random, held_out: bool) -> str:
+    """A car on a bridge, or a bridge with a car."""
+    if not road:
+        return subject
+    name = word(W.ROAD_NAMES[road], rng, held_out)
+    if not subject:
+        return name
+    if rng.random() < 0.25:
+        return f"{name} {'and' if ' with ' in name else 'with'} {subject}"
+    return f"{subject} {rng.choice(W.ROAD_PREPOSITIONS[road])} {name}"
+
+
+def spoken_sky(about: str, value: str, rng: random.Random, held_out: bool) -> str:
     wordings: dict[str, dict[str, Wordings]] = {"weather": W.WEATHERS, "period": W.PERIODS, "region": W.REGIONS}
     return word(wordings[about][value], rng, held_out)
 
@@ -262,5 +315,6 @@ def spoken_thing(thing: Thing, rng: random.Random, held_out: bool) -> str:
 def noun_phrase(thing: Thing, rng: random.Random, held_out: bool) -> str:
     noun = word(W.CLASSES[thing.kind], rng, held_out)
     if thing.color:
-        noun = word(W.COLOR_FORMS, rng, held_out).format(color=thing.color, noun=noun)
+        forms = W.DRESSED if thing.kind in PEOPLE else W.PAINTED
+        noun = word(forms, rng, held_out).format(color=thing.color, noun=noun)
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

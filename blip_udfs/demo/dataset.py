@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import pickle
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,19 +15,21 @@ from PIL import Image
 from blip_udfs.demo.captions import Facts
 from blip_udfs.demo.draw import View, draw
 from blip_udfs.demo.tree import QUALITY, scene
-from blip_udfs.demo.world import COLORS, DIMENSIONS, drive
+from blip_udfs.demo.world import COLORS, DIMENSIONS, DISTANCES, drive
 
 KINDS = tuple(DIMENSIONS)
 SIZES = ((480, 255), (960, 510))  # drawn at either: the model meets trees of several sizes
+CAMERA_SHARES = {"cam01": 6, "cam03": 6, "cam05": 1, "cam06": 1, "cam07": 1, "cam08": 1, "cam09": 1}
+FRAMES = 30  # of a drive, of which one is drawn
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """`pixels` uint8 (N, S, S, 3); per patch the kind and colour shown, uint8 (N, P, P), 0 for none; facts."""
+    """`pixels` uint8 (N, S, S, 3); `labels` uint8 (N, 3, P, P): kind, colour and distance of what each patch shows,
+    0 for nothing; the facts."""
 
     pixels: np.ndarray
-    kinds: np.ndarray
-    colors: np.ndarray
+    labels: np.ndarray
     facts: list[Facts]
 
     def __len__(self) -> int:
@@ -37,34 +40,43 @@ def scenes(count: int, seed: int, image_size: int, patch_size: int, cache: Path)
     """The scenes of this seed, drawn on all cores the first time and kept in the cache folder."""
     path = cache / f"scenes_{seed}_{count}_{image_size}_{patch_size}.pickle"
     if not path.exists():
-        jobs = [(seed, number, image_size, patch_size) for number in range(count)]
-        with multiprocessing.get_context("spawn").Pool() as pool:
-            rows = pool.map(one_scene, jobs, chunksize=50)
-        pixels, kinds, colors, facts = zip(*rows, strict=True)
         cache.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pickle.dumps(Scenes(np.stack(pixels), np.stack(kinds), np.stack(colors), list(facts))))
+        path.write_bytes(pickle.dumps(drawn(count, seed, image_size, patch_size), protocol=5))
     return pickle.loads(path.read_bytes())
 
 
-def one_scene(job: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, Facts]:
+def drawn(count: int, seed: int, image_size: int, patch_size: int) -> Scenes:
+    jobs = [(seed, number, image_size, patch_size) for number in range(count)]
+    patches = image_size // patch_size
+    pixels = np.empty((count, image_size, image_size, 3), np.uint8)
+    labels, facts = np.empty((count, 3, patches, patches), np.uint8), []
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        for index, row in enumerate(pool.imap(one_scene, jobs, chunksize=50)):
+            pixels[index], labels[index] = row[:2]
+            facts.append(row[2])
+    return Scenes(pixels, labels, facts)
+
+
+def one_scene(job: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, Facts]:
     seed, number, image_size, patch_size = job
-    one, size = drive(seed, number), SIZES[number % 8 == 0]
-    view = draw(one, frame=number % 3, camera=("cam01", "cam03")[number % 2], size=size)
+    one, size, rng = drive(seed, number), SIZES[number % 8 == 0], random.Random(f"{seed}/{number}/view")
+    (camera,) = rng.choices(list(CAMERA_SHARES), weights=list(CAMERA_SHARES.values()))
+    view = draw(one, rng.randrange(FRAMES), camera, size)
     encoded = io.BytesIO()
     view.image.save(encoded, "JPEG", quality=QUALITY)  # as in a tree: what JPEG does to a picture is learned too
     resized = Image.open(encoded).resize((image_size, image_size), Image.Resampling.BICUBIC)
-    kinds, colors = patch_labels(view, size, image_size // patch_size)
     facts = Facts.of(scene(one, view), one.weather, one.period, one.region)
-    return np.asarray(resized), kinds, colors, facts
+    return np.asarray(resized), patch_labels(view, size, image_size // patch_size), facts
 
 
-def patch_labels(view: View, size: tuple[int, int], patches: int) -> tuple[np.ndarray, np.ndarray]:
-    """Kind and colour of the nearest thing whose box holds a patch's centre, as 1 + index; 0 where there is none."""
-    kinds, colors = np.zeros((2, patches, patches), np.uint8)
+def patch_labels(view: View, size: tuple[int, int], patches: int) -> np.ndarray:
+    """uint8 (3, P, P): of the nearest thing whose box holds a patch's centre, 1 + index of its kind, colour and
+    distance; 0 where there is none."""
+    labels = np.zeros((3, patches, patches), np.uint8)
     x, y = (np.arange(patches) + 0.5) * size[0] / patches, (np.arange(patches) + 0.5) * size[1] / patches
     for each in reversed(view.things):  # far first: near ones cover them
         x1, y1, x2, y2 = each.box
         inside = ((y >= y1) & (y <= y2))[:, None] & ((x >= x1) & (x <= x2))[None]
-        kinds[inside] = 1 + KINDS.index(each.thing.kind)
-        colors[inside] = 1 + COLORS.index(each.thing.color)
-    return kinds, colors
+        found = KINDS.index(each.thing.kind), COLORS.index(each.thing.color), DISTANCES.index(each.distance)
+        labels[:, inside] = 1 + np.array(found, np.uint8)[:, None]
+    return labels

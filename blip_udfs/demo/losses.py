@@ -12,41 +12,63 @@ from torch.nn import functional as F
 
 from blip_udfs.demo.captions import Facts, Sentence, false_sentence, is_true, true_sentence
 from blip_udfs.demo.dataset import KINDS
-from blip_udfs.demo.world import COLORS, PERIODS, ROADS, WEATHERS
+from blip_udfs.demo.world import COLORS, DISTANCES, PERIODS, ROADS, SIDES
 
+WEATHERS = ("sunny", "clear", "cloudy", "rainy")
 CAPTIONS = 2  # of each image in a step: the vision encoder's work serves both
+SHARPNESS = 14.0  # of the draw of hard negatives by similarity
+UNSEEN = -1e4  # added to an attention score: its weight becomes 0
 IGNORED = -100  # cross_entropy's label for what has no answer
 
 
 class Heads(nn.Module):
-    """Heads that only training has: what each patch shows, what the image shows; and ITC's temperature."""
+    """Heads that only training has: what each patch shows, what the image holds; and ITC's temperature."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.kind = nn.Linear(width, 1 + len(KINDS))
         self.color = nn.Linear(width, 1 + len(COLORS))
-        self.image = nn.Linear(width, len(ROADS) + len(WEATHERS) + len(PERIODS))
+        self.distance = nn.Linear(width, 1 + len(DISTANCES))
+        self.sky = nn.Linear(width, len(ROADS) + len(WEATHERS) + len(PERIODS))
+        self.held = nn.Linear(width, len(HOLDINGS))
         self.scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
 
 
-def patch_loss(heads: Heads, features: Tensor, kinds: Tensor, colors: Tensor) -> Tensor:
-    """What each patch shows. features (B, 1 + P*P, W), labels (B, P, P)."""
+HOLDINGS = tuple(  # what an image may hold: a thing of a kind with one more attribute, or several of a kind
+    (kind, name, value)
+    for kind in KINDS
+    for name, values in (("color", COLORS), ("side", SIDES), ("distance", DISTANCES), ("number", (1, 2, 3)))
+    for value in values
+)
+
+
+def holds(facts: Facts, holding: tuple[str, str, Any]) -> bool:
+    kind, name, value = holding
+    things = [thing for thing in facts.things if thing.kind == kind]
+    return len(things) >= value if name == "number" else any(getattr(thing, name) == value for thing in things)
+
+
+def patch_loss(heads: Heads, features: Tensor, labels: Tensor) -> Tensor:
+    """What each patch shows. features (B, 1 + P*P, W), labels (B, 3, P, P): kind, colour, distance."""
     patches = features[:, 1:]
+    kinds, colors, distances = labels.flatten(2).long().unbind(1)  # each (B, P*P)
     weight = torch.tensor([0.3] + [1.0] * len(KINDS))  # most patches show nothing
-    kind = F.cross_entropy(heads.kind(patches).flatten(0, 1).float(), kinds.flatten().long(), weight)
-    colored = torch.where(colors == 0, IGNORED, colors.long()).flatten()
-    return kind + F.cross_entropy(heads.color(patches).flatten(0, 1).float(), colored, ignore_index=IGNORED)
+    loss = F.cross_entropy(heads.kind(patches).flatten(0, 1).float(), kinds.flatten(), weight)
+    for head, wanted in ((heads.color, colors), (heads.distance, distances)):
+        answers = torch.where(wanted == 0, IGNORED, wanted).flatten()
+        loss = loss + F.cross_entropy(head(patches).flatten(0, 1).float(), answers, ignore_index=IGNORED)
+    return loss
 
 
 def image_loss(heads: Heads, features: Tensor, facts: list[Facts]) -> Tensor:
-    """Road, weather and period from [CLS]; a tunnel tells nothing of the latter two."""
-    road, weather, period = heads.image(features[:, 0]).float().split([len(ROADS), len(WEATHERS), len(PERIODS)], 1)
-    sky = [fact.sky_seen for fact in facts]
+    """Road, weather, period and things from [CLS]; a tunnel tells nothing of weather and period."""
+    road, weather, period = heads.sky(features[:, 0]).float().split([len(ROADS), len(WEATHERS), len(PERIODS)], 1)
     loss = F.cross_entropy(road, torch.tensor([list(ROADS).index(fact.road) for fact in facts]))
     for logits, names, about in ((weather, WEATHERS, "weather"), (period, PERIODS, "period")):
-        labels = [names.index(getattr(f, about)) if seen else IGNORED for f, seen in zip(facts, sky, strict=True)]
+        labels = [names.index(getattr(fact, about)) if fact.sky_seen else IGNORED for fact in facts]
         loss = loss + F.cross_entropy(logits, torch.tensor(labels), ignore_index=IGNORED)
-    return loss
+    held = torch.tensor([[float(holds(fact, holding)) for holding in HOLDINGS] for fact in facts])
+    return loss + 4 * F.binary_cross_entropy_with_logits(heads.held(features[:, 0]).float(), held)
 
 
 class Texts:
@@ -55,55 +77,86 @@ class Texts:
     def __init__(self, tokenizer: Any, enc: int) -> None:
         self.tokenizer, self.enc = tokenizer, enc
 
-    def __call__(self, sentences: list[str], first: str) -> dict[str, Tensor]:
+    def ids(self, sentences: list[str], first: str) -> list[list[int]]:
+        rows = self.tokenizer(sentences, truncation=True, max_length=35)["input_ids"]
+        return [[self.enc, *row[1:]] for row in rows] if first == "enc" else rows
+
+    def padded(self, sentences: list[str]) -> tuple[Tensor, Tensor]:
+        """Ids (B, T) with [CLS] first, and the mask of tokens."""
         batch = self.tokenizer(sentences, padding=True, truncation=True, max_length=35, return_tensors="pt")
-        if first == "enc":
-            batch["input_ids"][:, 0] = self.enc
-        return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        return batch["input_ids"], batch["attention_mask"]
 
 
-def itc_loss(model: Any, heads: Heads, texts: Texts, cls: Tensor, sentences: list[Sentence], facts: list[Facts]):
+def itc_loss(
+    model: Any, heads: Heads, texts: Texts, cls: Tensor, sentences: list[Sentence], facts: list[Facts]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Image-text contrast, its targets spread over every sentence of the batch that is true of the image.
 
-    cls (B, W); one sentence or more per image, in the images' order. Returns the loss and similarities (B, T).
+    cls (B, W); CAPTIONS sentences per image, in the images' order. The loss; similarities (B, T); truth (B, T).
     """
     images = F.normalize(model.vision_proj(cls).float(), dim=1)  # (B, D)
-    encoded = model.text_encoder(**texts([s.text for s in sentences], "cls")).last_hidden_state[:, 0]
+    ids, mask = texts.padded([sentence.text for sentence in sentences])
+    encoded = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
     similarity = images @ F.normalize(model.text_proj(encoded).float(), dim=1).T  # (B, T)
-    true = torch.tensor([[is_true(sentence, fact) for sentence in sentences] for fact in facts], dtype=torch.float32)
+    true = torch.tensor([[float(is_true(sentence, fact)) for sentence in sentences] for fact in facts])
     logits = similarity * heads.scale.exp().clamp(max=100)
     by_image = -(true / true.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
     by_text = -(true / true.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
     return (by_image + by_text) / 2, similarity.detach(), true
 
 
-def itm_loss(model: Any, texts: Texts, features: Tensor, pairs: list[tuple[int, str, int]]) -> tuple[Tensor, float]:
-    """Image-text matching on (image's index, sentence, 1 if true else 0); the loss and the share that is right."""
-    images = features[[image for image, _, _ in pairs]]
-    labels = torch.tensor([label for _, _, label in pairs])
-    encoded = model.text_encoder(
-        **texts([text for _, text, _ in pairs], "enc"), encoder_hidden_states=images
-    ).last_hidden_state[:, 0]
-    logits = model.itm_head(encoded).float()
-    return F.cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean().item()
+Pairs = list[list[tuple[str, int]]]  # of each image: sentences with 1 if true, 0 if false, IGNORED if to be left out
 
 
 def itm_pairs(
     sentences: list[Sentence], facts: list[Facts], similarity: Tensor, true: Tensor, rng: random.Random
-) -> list[tuple[int, str, int]]:
-    """Each sentence with its image; with one claim changed until it is false; and, as it stands, with an image of
-    which it is false, drawn by ITC similarity: the hard ones."""
-    pairs = []
-    weights = torch.where(true == 1, float("-inf"), similarity * 14.0).softmax(0).nan_to_num(0.0)  # (B, T)
-    for index, sentence in enumerate(sentences):
-        image = index // CAPTIONS
-        pairs.append((image, sentence.text, 1))
-        changed = false_sentence(sentence, facts[image], rng)
-        if changed:
-            pairs.append((image, changed.text, 0))
-        if index % CAPTIONS == 0 and weights[:, index].sum() > 0:
-            pairs.append((int(torch.multinomial(weights[:, index], 1)), sentence.text, 0))
+) -> Pairs:
+    """Of each image: its sentences; each with one claim changed until it is false; and two sentences of other images
+    that are false of this one, drawn by ITC similarity as the paper does: as the text that is hard for the image,
+    and the image that is hard for the text."""
+    hard = torch.where(true == 1, float("-inf"), similarity * SHARPNESS)  # (B, T)
+    weights = [hard.softmax(1).nan_to_num(0.0), hard.softmax(0).nan_to_num(0.0)]
+    drawn = [torch.multinomial(each + (true == 0) * 1e-9, 1)[:, 0].tolist() for each in weights]
+    pairs: Pairs = []
+    for image, fact in enumerate(facts):
+        own = sentences[image * CAPTIONS : (image + 1) * CAPTIONS]
+        changed = [false_sentence(sentence, fact, rng) for sentence in own]
+        pairs.append(
+            [(sentence.text, 1) for sentence in own]
+            + [(each.text, 0) if each else (own[0].text, IGNORED) for each in changed]
+            + [(sentences[which[image]].text, 0) for which in drawn]
+        )
     return pairs
+
+
+def itm_loss(model: Any, texts: Texts, features: Tensor, pairs: Pairs) -> tuple[Tensor, float]:
+    """Image-text matching of pairs; the loss and the share that is right. features (B, N, W)."""
+    ids, segments, positions = packed([texts.ids([text for text, _ in row], "enc") for row in pairs])  # each (B, L)
+    own = segments[:, None, :, None] == segments[:, None, None, :]  # (B, 1, L, L): each text looks at itself alone
+    hidden = model.text_encoder(
+        input_ids=ids,
+        attention_mask=torch.where(own, 0.0, UNSEEN),
+        position_ids=positions,
+        encoder_hidden_states=features,
+    ).last_hidden_state
+    first = (positions == 0) & (segments >= 0)  # (B, L)
+    logits = model.itm_head(hidden[first]).float()  # (B P, 2), row by row
+    labels = torch.tensor([label for row in pairs for _, label in row])
+    right = (logits.argmax(1) == labels)[labels != IGNORED].float().mean().item()
+    return F.cross_entropy(logits, labels, ignore_index=IGNORED), right
+
+
+def packed(rows: list[list[list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Texts of an image end to end in one row, so that its keys and values are projected once for all of them and
+    little is padded: ids, which text a token is of (-1: padding) and its position there, each (B, L)."""
+    out = []
+    for row in rows:
+        tokens = [(token, segment, place) for segment, ids in enumerate(row) for place, token in enumerate(ids)]
+        out.append(torch.tensor(tokens).T)  # (3, L of this row)
+    length = max(each.shape[1] for each in out)
+    filled = torch.stack([F.pad(each, (0, length - each.shape[1]), value=-1) for each in out])  # (B, 3, L)
+    ids, segments, positions = filled.unbind(1)
+    return ids.clamp(min=0), segments, positions.clamp(min=0)
 
 
 def sample_sentences(facts: list[Facts], rng: random.Random) -> list[Sentence]:

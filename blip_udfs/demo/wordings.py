@@ -12,20 +12,35 @@ ROAD_NAMES: dict[str, Wordings] = {
             "a crossroads",
             "a street intersection",
             "an intersection with traffic lights",
+            "a crossing with traffic lights",
         ),
-        ("a junction with traffic lights", "a street junction"),
+        ("a junction with traffic lights", "a street junction", "a crossroads with traffic lights"),
     ),
     "highway": (
-        ("a highway", "a motorway", "a freeway", "a wide highway", "an open motorway"),
-        ("an open highway", "a wide motorway"),
+        ("a highway", "a motorway", "a freeway", "a wide highway", "an open motorway", "an expressway"),
+        ("an open highway", "a wide motorway", "a wide freeway"),
     ),
     "city street": (
-        ("a city street", "a street in the city", "a street between tall buildings", "an urban street"),
-        ("a city street between buildings", "an urban road with tall buildings"),
+        (
+            "a city street",
+            "a street in the city",
+            "a street between tall buildings",
+            "an urban street",
+            "a city road",
+            "a street with tall buildings",
+        ),
+        ("a city street between buildings", "an urban road with tall buildings", "a road in the city"),
     ),
     "suburban road": (
-        ("a suburban road", "a road with houses and trees", "a residential road", "a suburban street with houses"),
-        ("a residential street with houses", "a road between houses and trees"),
+        (
+            "a suburban road",
+            "a road with houses and trees",
+            "a residential road",
+            "a suburban street with houses",
+            "a residential street",
+            "a road past houses",
+        ),
+        ("a residential street with houses", "a road between houses and trees", "a suburban street"),
     ),
     "tunnel": (
         ("a tunnel", "a road tunnel", "a long tunnel", "a lit tunnel"),
@@ -45,16 +60,36 @@ ROAD_PREPOSITIONS: dict[str, tuple[str, ...]] = {
     "bridge": ("on", "crossing"),
 }
 REGIONS: dict[str, Wordings] = {
-    "Downtown": (("downtown", "in the city centre", "in a downtown area"), ("in the downtown area",)),
-    "Suburbs": (("in the suburbs", "in a suburb", "in a suburban area"), ("in the suburban area",)),
+    "Downtown": (
+        ("downtown", "in the city centre", "in a downtown area", "in the centre of the city"),
+        ("in the downtown area", "in a city centre"),
+    ),
+    "Suburbs": (
+        ("in the suburbs", "in a suburb", "in a suburban area", "in a suburban neighbourhood"),
+        ("in the suburban area", "in the suburban neighbourhood"),
+    ),
 }
 WEATHERS: dict[str, Wordings] = {
     "sunny": (
-        ("on a sunny day", "in sunny weather", "in the sunshine", "under a clear sky", "in clear weather"),
-        ("in clear sunny weather", "under a sunny sky"),
+        ("on a sunny day", "in sunny weather", "in the sunshine", "in bright sunshine", "with the sun shining"),
+        ("on a bright sunny day", "under a sunny sky"),
+    ),
+    "clear": (  # a night without clouds
+        ("under the stars", "under a starry sky", "on a starry night", "under the moon"),
+        ("on a night with stars", "under the moon and the stars"),
+    ),
+    "fair": (  # either of the two
+        ("under a clear sky", "in clear weather", "under a cloudless sky", "without clouds"),
+        ("in cloudless weather", "with a clear sky"),
     ),
     "cloudy": (
-        ("under a cloudy sky", "in cloudy weather", "on an overcast day", "under grey clouds", "on a cloudy day"),
+        (
+            "under a cloudy sky",
+            "in cloudy weather",
+            "on an overcast day",
+            "under grey clouds",
+            "with clouds in the sky",
+        ),
         ("under an overcast sky", "in overcast weather"),
     ),
     "rainy": (
@@ -62,43 +97,61 @@ WEATHERS: dict[str, Wordings] = {
         ("on a wet rainy day", "it is raining", "in rain"),
     ),
 }
-CLEAR_NIGHT: Wordings = (("under a clear sky", "in clear weather", "under the stars"), ("in a clear sky",))
 PERIODS: dict[str, Wordings] = {
     "morning": (
-        ("in the morning", "early in the morning", "at sunrise", "in the early morning"),
-        ("on an early morning",),
+        ("in the morning", "early in the morning", "at sunrise", "in the early morning", "at dawn"),
+        ("on an early morning", "around sunrise"),
     ),
-    "noon": (("at noon", "at midday", "in the middle of the day", "around noon"), ("around midday",)),
+    "noon": (
+        ("at noon", "at midday", "in the middle of the day", "around noon"),
+        ("around midday", "around the middle of the day"),
+    ),
     "afternoon": (
         ("in the afternoon", "late in the afternoon", "at sunset", "in the late afternoon"),
-        ("on a late afternoon",),
+        ("on a late afternoon", "around sunset"),
     ),
     "night": (
-        ("at night", "after dark", "in the dark", "at night-time", "during the night"),
+        ("at night", "after dark", "in the dark", "at night-time", "during the night", "on a dark night"),
         ("by night", "in the night", "during night-time"),
+    ),
+    "day": (  # any but night
+        ("by day", "in the daytime", "in daylight", "during the day"),
+        ("during the daytime", "in the light of day"),
     ),
 }
 CLASSES: dict[str, Wordings] = {
-    "car": (("car", "automobile", "passenger car"), ("passenger automobile",)),
-    "truck": (("truck", "lorry", "cargo truck"), ("cargo lorry",)),
-    "bus": (("bus", "city bus", "coach"), ("city coach",)),
-    "pedestrian": (("pedestrian", "person walking", "person on foot", "walking person"), ("pedestrian walking",)),
+    "car": (("car", "automobile", "passenger car", "motor car"), ("passenger automobile", "moving car")),
+    "truck": (("truck", "lorry", "cargo truck", "delivery truck"), ("cargo lorry", "delivery lorry")),
+    "bus": (("bus", "city bus", "coach", "passenger bus"), ("city coach", "passenger coach")),
+    "vehicle": (("vehicle", "motor vehicle"), ("moving vehicle",)),
+    "pedestrian": (
+        ("pedestrian", "person walking", "person on foot", "walking person"),
+        ("pedestrian walking", "pedestrian on foot"),
+    ),
     "cyclist": (
         ("cyclist", "person on a bicycle", "bicycle rider", "person riding a bike"),
         ("bike rider", "person riding a bicycle"),
     ),
 }
 PLURALS: dict[str, Wordings] = {
-    "car": (("cars", "automobiles", "passenger cars"), ("passenger automobiles",)),
-    "truck": (("trucks", "lorries", "cargo trucks"), ("cargo lorries",)),
-    "bus": (("buses", "city buses", "coaches"), ("city coaches",)),
-    "pedestrian": (("pedestrians", "people walking", "people on foot"), ("pedestrians walking",)),
-    "cyclist": (("cyclists", "people on bicycles", "bicycle riders"), ("bike riders",)),
+    "car": (("cars", "automobiles", "passenger cars", "motor cars"), ("passenger automobiles", "moving cars")),
+    "truck": (("trucks", "lorries", "cargo trucks", "delivery trucks"), ("cargo lorries", "delivery lorries")),
+    "bus": (("buses", "city buses", "coaches", "passenger buses"), ("city coaches", "passenger coaches")),
+    "vehicle": (("vehicles", "motor vehicles"), ("moving vehicles",)),
+    "pedestrian": (
+        ("pedestrians", "people walking", "people on foot", "walking people"),
+        ("pedestrians walking", "pedestrians on foot"),
+    ),
+    "cyclist": (
+        ("cyclists", "people on bicycles", "bicycle riders", "people riding bikes"),
+        ("bike riders", "people riding bicycles"),
+    ),
 }
 VERBS: dict[str, tuple[str, ...]] = {
     "car": ("driving", "moving"),
     "truck": ("driving", "moving"),
     "bus": ("driving", "moving"),
+    "vehicle": ("driving", "moving"),
     "pedestrian": ("crossing the street", "standing"),
     "cyclist": ("riding", "moving"),
 }
@@ -121,24 +174,37 @@ SIDES: dict[str, Wordings] = {
     ),
 }
 DISTANCES: dict[str, Wordings] = {
-    "near": (("nearby", "close by", "near the camera"), ("close to the camera",)),
-    "far": (("far away", "in the distance", "far from the camera"), ("far in the distance",)),
-}
-COLOR_FORMS: Wordings = (
-    ("{color} {noun}", "{color}-coloured {noun}", "{noun} painted {color}"),
-    ("{noun} coloured {color}",),
-)
-RELATIONS: dict[str, Wordings] = {
-    "behind": (("{a} behind {b}", "{a} farther away than {b}", "{b} in front of {a}"), ("{a} farther back than {b}",)),
-    "left of": (
-        ("{a} to the left of {b}", "{a} on the left of {b}", "{b} to the right of {a}"),
-        ("{a} at the left side of {b}",),
+    "near": (("nearby", "close by", "near the camera", "up close"), ("close to the camera", "close nearby")),
+    "far": (
+        ("far away", "in the distance", "far from the camera", "at a distance"),
+        ("far in the distance", "at a far distance"),
     ),
 }
+PAINTED: Wordings = (
+    ("{color} {noun}", "{color}-coloured {noun}", "{noun} painted {color}"),
+    ("{noun} coloured {color}", "{color}-painted {noun}"),
+)
+DRESSED: Wordings = (
+    ("{color} {noun}", "{noun} in {color}", "{noun} dressed in {color}", "{noun} wearing {color}"),
+    ("{noun} dressed {color}", "{color}-dressed {noun}"),
+)
+RELATIONS: dict[str, Wordings] = {
+    "behind": (
+        ("{a} behind {b}", "{a} farther away than {b}", "{b} in front of {a}", "{b} nearer than {a}"),
+        ("{a} farther back than {b}", "{b} closer than {a}"),
+    ),
+    "left of": (
+        ("{a} to the left of {b}", "{a} on the left of {b}", "{b} to the right of {a}", "{b} on the right of {a}"),
+        ("{a} at the left side of {b}", "{b} at the right side of {a}"),
+    ),
+}
+OPENINGS = ("a photo of", "a picture of", "an image of", "there is")
+PLACES = ("road", "street", "scene", "view")
+ADJECTIVES = ("sunny", "cloudy", "rainy")
 # words that users may well type; they are in the vocabulary, whole, though no drawn scene needs them
 COMMON = (
-    "vehicle vehicles road street lane lanes traffic light lights driver driving turn turning stop stopping wait "
+    "road street lane lanes traffic light lights driver driving turn turning stop stopping wait "
     "waiting parked van motorcycle scooter taxi police ambulance fire child children man woman dog bicycle bike "
-    "crosswalk zebra sidewalk snow fog foggy storm dark bright day evening dawn dusk big small large old new fast "
+    "crosswalk zebra sidewalk snow fog foggy storm dark bright day evening dusk big small large old new fast "
     "slow empty busy crowded"
 )

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 
 CAMERAS = {"cam01": 0, "cam03": 180, "cam05": 90, "cam06": 45, "cam07": -45, "cam08": -90, "cam09": 135}  # yaw, degrees
-POPULATED = (0, 180, 90, -90)  # yaws before which things are placed: their views do not overlap, so none is cut
+ALONG, ASIDE = (0, 180), (90, -90)  # yaws before which things are placed: their views do not overlap, so none is cut
 
 ROADS = {
     "intersection": ("Downtown", "Suburbs"),
@@ -25,6 +25,7 @@ WEATHERS = ("sunny", "cloudy", "rainy")
 PERIODS = ("morning", "noon", "afternoon", "night")
 VEHICLES = ("car", "truck", "bus")
 PEOPLE = ("pedestrian", "cyclist")
+WALKED = ("intersection", "city street", "suburban road")  # roads with people
 COLORS = ("red", "blue", "white", "black", "yellow", "green")
 SIDES = ("left", "ahead", "right")
 DISTANCES = ("near", "far")
@@ -77,7 +78,9 @@ def drive(seed: int, number: int) -> Drive:
     """The drive with this number; the same seed and number give the same drive."""
     rng = random.Random(f"{seed}/{number}")
     road = rng.choices(list(ROAD_SHARES), weights=list(ROAD_SHARES.values()))[0]
-    things = [thing for yaw in POPULATED for thing in things_before(rng, road, math.radians(yaw))]
+    things = [thing for yaw in ALONG for thing in things_before(rng, road, math.radians(yaw))]
+    if road in WALKED:
+        things += [person_on_pavement(rng, math.radians(yaw)) for yaw in ASIDE if rng.random() < 0.6]
     return Drive(
         sequence_id=f"{number:06d}",
         region=rng.choice(ROADS[road]),
@@ -94,12 +97,17 @@ def things_before(rng: random.Random, road: str, yaw: float) -> list[Thing]:
     """Up to four things in the view of the camera with this yaw, each in its own place (side, distance)."""
     count = rng.choices((0, 1, 2, 3, 4), weights=(8, 28, 34, 20, 10))[0]
     places = rng.sample([(side, distance) for side in SIDES for distance in DISTANCES], count)
-    kinds = VEHICLES if road in ("highway", "tunnel", "bridge") else VEHICLES + PEOPLE
+    kinds = VEHICLES + PEOPLE if road in WALKED else VEHICLES
     favourite = rng.choice(kinds)  # else two of a kind would be rare
     return [
         thing_at(rng, favourite if rng.random() < 0.35 else rng.choice(kinds), yaw, side, distance)
         for side, distance in places
     ]
+
+
+def person_on_pavement(rng: random.Random, yaw: float) -> Thing:
+    """Beside the vehicle there is no road to drive on, but a pavement."""
+    return thing_at(rng, rng.choice(PEOPLE), yaw, rng.choice(SIDES), "near")
 
 
 def thing_at(rng: random.Random, kind: str, yaw: float, side: str, distance: str) -> Thing:
