@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -114,6 +115,19 @@ def evaluate(
     if source.endswith(".json") and not images:
         raise click.UsageError(f"{source} names its images by relative paths: say where they are with --images FOLDER")
     report(source, images, split, count, numbers, full, sentences, model, out)
+
+
+@main.command()
+@click.argument("tasks", nargs=-1, type=click.Choice(["embed", "itm", "search"]))
+@click.option("--rounds", default=5, type=click.IntRange(min=1), help="Of each way, after one that warms up.")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model and images for the next run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(tasks: tuple[str, ...], rounds: int, work: Path | None, as_json: bool) -> None:
+    """Measure TASKS (embed, itm, search; all by default) beside the alternatives, interleaved."""
+    from blip_udfs.report import measured
+
+    with tempfile.TemporaryDirectory() as scratch:
+        measured(tasks, rounds, work or Path(scratch), as_json)
 
 
 @main.command()

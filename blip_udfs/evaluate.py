@@ -133,7 +133,7 @@ class Scorer:
         self.features = self.spark.read.parquet(f"{folder}/features")
         rows = self.features.select("image_id", BF.try_blip_image_embed("features").alias("e")).collect()
         lines = self.spark.createDataFrame(list(enumerate(texts)), "text_id INT, text STRING")
-        vectors = lines.select(F.col("text_id"), BF.blip_text_embed("text").alias("e")).orderBy("text_id").collect()
+        vectors = lines.select("text_id", BF.blip_text_embed(F.col("text")).alias("e")).orderBy("text_id").collect()
         in_texts = np.array([row["e"] for row in vectors], np.float32)  # (texts, D)
         self.itc = np.full((len(rows), len(texts)), -1.0, np.float32)
         for row in rows:

@@ -1,4 +1,4 @@
-"""Retrieval figures -> Markdown tables, JSON and plots in a folder."""
+"""Figures of retrieval and speed -> Markdown tables, JSON and plots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from blip_udfs import evaluate
+from blip_udfs import bench, evaluate
 from blip_udfs.demo import quality
 from blip_udfs.session import builder
 
@@ -78,3 +78,15 @@ def calibration_line(found: quality.Calibration) -> str:
         f"`blip_itm` > {found.threshold:.2f} keeps {found.recall:.0%} of the true pairs, and {found.precision:.0%} of "
         f"what it keeps is true ({len(found.true):,} true pairs, {len(found.false):,} false)."
     )
+
+
+def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool) -> None:
+    """Prints what `bench` measures of the tasks (all of them when none is named)."""
+    rows = [row for task in tasks or bench.TASKS for row in bench.TASKS[task](folder, rounds)]
+    if as_json:
+        click.echo(json.dumps({"machine": bench.machine(), "results": [asdict(row) for row in rows]}, indent=1))
+        return
+    body = [[row.task, row.way, f"{row.per_second:g} {row.unit}", row.ratio, row.spread] for row in rows]
+    head = ["task", "way", "median speed", "the first way is x times faster", "spread of rounds / median"]
+    click.echo("\n".join(bench.machine().values()) + f"; {rounds} rounds\n")
+    click.echo(markdown(head, body))

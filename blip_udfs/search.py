@@ -21,7 +21,8 @@ def search(
 
     BLIP's retrieval protocol (arXiv 2201.12086, section 4.1; upstream train_retrieval.py): the `candidates` rows
     whose stored `embedding` is nearest to the text (0 = all rows), ranked by match logit + ITC similarity. Rows
-    without an embedding come behind the others. `one_per` keeps the best row per value of that column.
+    without an embedding come behind the others, and images that do not decode last. `one_per` keeps the best row per
+    value of that column.
 
     Raises ValueError for a `k` below 1, negative `candidates`, or a column that `df` does not have.
     """
@@ -35,7 +36,7 @@ def search(
     if candidates:
         ranked = ranked.orderBy(F.desc("_itc")).limit(candidates)
         ranked = ranked.repartition(cores(df))  # the nearest rows arrive as one partition: ITM would run on one core
-    scored = ranked.withColumn("score", BF.blip_itm_logit(image, query) + F.col("_itc")).drop("_itc")
+    scored = ranked.withColumn("score", BF.try_blip_itm_logit(image, query) + F.col("_itc")).drop("_itc")
     return best_per(scored, one_per).orderBy(F.desc_nulls_last("score")).limit(k)
 
 

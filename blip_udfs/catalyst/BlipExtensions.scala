@@ -1,11 +1,16 @@
 package org.apache.spark.sql.blip
 
-import org.apache.spark.sql.SparkSessionExtensions
+import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
+import org.apache.spark.sql.classic.{SparkSession => ClassicSession}
 
 /** `spark.sql.extensions`: only wires. Each part is its own file. */
 class BlipExtensions extends (SparkSessionExtensions => Unit) {
   override def apply(extensions: SparkSessionExtensions): Unit = {
     Manifest.scalars.foreach(record => extensions.injectFunction(ScalarFunction.description(record)))
     extensions.injectTableFunction(ReadOnce.description(Manifest.readOnce))
+    extensions.injectOptimizerRule(session => TextOnce(classic(session)))
+    extensions.injectPreCBORule(session => Cascade(classic(session)))
   }
+
+  private def classic(session: SparkSession): ClassicSession = session.asInstanceOf[ClassicSession]
 }

@@ -6,7 +6,7 @@ import java.util.Base64
 import org.json4s.{DefaultFormats, Formats, JValue}
 import org.json4s.jackson.JsonMethods.parse
 
-import org.apache.spark.sql.catalyst.expressions.ExpressionInfo
+import org.apache.spark.sql.catalyst.expressions.{ExpressionInfo, PythonUDF}
 import org.apache.spark.sql.types.DataType
 
 /** The catalog of functions as Python wrote it into the jar. No function is named here. */
@@ -48,6 +48,14 @@ object Manifest {
 
   lazy val records: Seq[Record] = (parse(resource("manifest.json")) \ "functions").children.map(record)
   lazy val scalars: Seq[Record] = records.filter(_.kind == "scalar")
+  private lazy val byName: Map[String, Record] = scalars.map(record => record.name -> record).toMap
+
+  /** Whether a call is of one of our functions with one of these roles, from SQL or from a DataFrame. */
+  def has(call: PythonUDF, roles: String*): Boolean =
+    byName.get(call.name).exists(record => record.role.exists(roles.contains) && call.evalType == record.evalType)
+
+  def withRole(role: String): Record = scalars.find(_.role.contains(role)).get
+
   lazy val readOnce: Record = records.find(_.role.contains("once")).get
 
   /** The version of Spark that the jar was compiled for. */

@@ -26,8 +26,11 @@ object ScalarFunction {
     val checked = arguments.zip(record.parameters).zipWithIndex.map {
       case ((argument, parameter), index) => check(record, argument, parameter, index)
     }
-    udf(record).builder(checked)
+    call(record, checked)
   }
+
+  /** A call of the function on arguments that fit. */
+  def call(record: Manifest.Record, arguments: Seq[Expression]): Expression = udf(record).builder(arguments)
 
   /** The argument, a NULL of no type cast to the first type that is accepted. */
   private def check(

@@ -72,7 +72,7 @@ REGIONS: dict[str, Wordings] = {
 WEATHERS: dict[str, Wordings] = {
     "sunny": (
         ("on a sunny day", "in sunny weather", "in the sunshine", "in bright sunshine", "with the sun shining"),
-        ("on a bright sunny day", "under a sunny sky"),
+        ("on a bright sunny day", "under a sunny sky", "in bright sunny weather"),
     ),
     "clear": (  # a night without clouds
         ("under the stars", "under a starry sky", "on a starry night", "under the moon"),
@@ -90,7 +90,7 @@ WEATHERS: dict[str, Wordings] = {
             "under grey clouds",
             "with clouds in the sky",
         ),
-        ("under an overcast sky", "in overcast weather"),
+        ("under an overcast sky", "in overcast weather", "on a day with clouds"),
     ),
     "rainy": (
         ("in the rain", "in rainy weather", "on a wet road", "while it is raining", "on a rainy day", "in wet weather"),
@@ -100,7 +100,7 @@ WEATHERS: dict[str, Wordings] = {
 PERIODS: dict[str, Wordings] = {
     "morning": (
         ("in the morning", "early in the morning", "at sunrise", "in the early morning", "at dawn"),
-        ("on an early morning", "around sunrise"),
+        ("on an early morning", "around sunrise", "on a morning at sunrise"),
     ),
     "noon": (
         ("at noon", "at midday", "in the middle of the day", "around noon"),

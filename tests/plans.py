@@ -1,0 +1,37 @@
+"""Executed plans: how many rows Python workers gave back for a function, and what a plan looks like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+
+def nodes(plan: Any) -> Iterator[Any]:
+    """Every physical operator, through adaptive plans, their stages and what is cached."""
+    name = plan.getClass().getSimpleName()
+    if name == "AdaptiveSparkPlanExec":
+        yield from nodes(plan.executedPlan())
+    elif name.endswith("QueryStageExec"):
+        yield from nodes(plan.plan())
+    else:
+        yield plan
+        children = plan.children()
+        for index in range(children.size()):
+            yield from nodes(children.apply(index))
+
+
+def evaluations(df: DataFrame, function: str = "blip_itm") -> tuple[list, int]:
+    """The rows of `df`, and how many results of `function` its Python workers sent."""
+    execution = df._jdf.queryExecution()
+    rows = df.collect()
+    calls = [node for node in nodes(execution.executedPlan()) if "EvalPython" in node.nodeName()]
+    counted = [node for node in calls if re.search(rf"\b{function}\(", node.toString().split("\n")[0])]
+    return rows, sum(node.metrics().apply("pythonNumRowsReceived").value() for node in counted)
+
+
+def optimized(df: DataFrame) -> str:
+    """The optimized plan without the numbers that Spark gives to each expression."""
+    return re.sub(r"#\d+L?|\b\d+ms\b", "", df._jdf.queryExecution().optimizedPlan().toString())

@@ -1,0 +1,92 @@
+"""What a newcomer runs: `blip-udfs demo`, the SQL scripts in spark-sql, the notebooks; right by the annotations."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+SCRIPTS = ("1_images.sql", "2_embeddings.sql", "3_search.sql")
+
+
+def run(*words: str, cwd: Path) -> str:
+    environment = os.environ | {"COLUMNS": "200"}
+    done = subprocess.run(
+        [str(BIN / "blip-udfs"), *words], capture_output=True, text=True, check=False, cwd=cwd, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[Path, str]:
+    """The folder that a smaller demo leaves, and what it prints."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder / "demo_output", run("demo", "--sequences", "25", "--frames", "3", cwd=folder)
+
+
+def scene(tree: Path, sequence_id: str, frame_id: str, camera: str) -> dict:
+    """What the tree says was drawn, with the frame's weather and period."""
+    records = json.loads((tree / "data" / sequence_id / f"{sequence_id}.json").read_text())["frames"]
+    record = next(each for each in records if each["frame_id"] == frame_id)
+    return record["scene"][camera] | record["meta_info"]
+
+
+def ranked(text: str) -> list[tuple[str, str, str]]:
+    """sequence_id, frame_id, camera of the rows that Spark printed, tables or tab-separated lines, in order."""
+    return re.findall(r"^\|?(\d{6})[|\t](\d{13})[|\t](cam\d\d)[|\t]", text, re.MULTILINE)
+
+
+def kinds(seen: dict) -> set[str]:
+    return {thing["class"] for thing in seen["objects"]}
+
+
+def check_searches(tree: Path, rows: list[tuple[str, str, str]]) -> None:
+    """The three searches of 3_search.sql, three rows each."""
+    assert len(rows) == 9
+    seen = [scene(tree, *row) for row in rows]
+    for each in seen[:3]:
+        assert each["road"] == "intersection" and "car" in kinds(each)
+    for each in seen[3:6]:
+        assert each["road"] == "highway" and "car" in kinds(each)
+    assert all(each["weather"] == "rainy" for each in seen[6:])
+
+
+def test_the_demo_finds_what_the_sentences_say(demo):
+    folder, printed = demo
+    check_searches(folder / "once", ranked(printed))
+    assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "index.html").read_text().count("data:image/jpeg") == 9
+    assert f"Pictures: {Path('demo_output') / 'index.html'}" in printed
+
+
+def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
+    tree = demo[0] / "once"
+    variables = ["-d", f"root={tree}", "--conf", "spark.log.level=ERROR"]
+    printed = ""
+    for script in SCRIPTS:
+        printed = run("sql", "--warehouse", "store", *variables, "-f", str(ROOT / "sql" / script), cwd=tmp_path)
+    check_searches(tree, ranked(printed))
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]  # nothing is dropped where the user stands
+
+
+@pytest.mark.parametrize("name", ["1_create_embeddings", "2_retrieve_images"])
+def test_a_notebook_runs(demo, name, monkeypatch):
+    monkeypatch.setenv("ONCE_ROOT", str(demo[0] / "once"))
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "spark.stop" not in cell.source and "import" not in cell.source:
+            assert cell.outputs, f"{name} is committed without the output of: {cell.source[:60]}"
+    assert len(nbformat.writes(notebook)) < 3_000_000
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+    if name == "2_retrieve_images":
+        shown = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
+        for row in ranked(shown)[:3]:
+            assert scene(demo[0] / "once", *row)["road"] == "intersection"

@@ -1,0 +1,74 @@
+"""`search` against BLIP's protocol computed by hand."""
+
+import numpy as np
+import pytest
+
+from blip_udfs import functions as BF
+from blip_udfs import read_once, search
+from blip_udfs.model import load
+
+QUERY = "a truck at night"
+
+
+@pytest.fixture(scope="module")
+def rows(spark, tiny_model, once_tree):
+    """(key, sequence, itc, match logit) of each image, from the model called directly; the table has the same rows."""
+    from blip_udfs.images import pixels
+
+    model = load(str(tiny_model))
+    spark.conf.set("spark.blip.model", str(tiny_model))
+    table = read_once(spark, str(once_tree)).withColumn("embedding", BF.blip_image_embed("image"))
+    table.write.mode("overwrite").saveAsTable("searched")
+    spark.conf.unset("spark.blip.model")
+    found = spark.table("searched").select("image", "sequence_id").collect()
+    images = np.stack([pixels(row.image.removeprefix("file:"), model.image_size) for row in found])
+    itc = model.embed_images(images) @ model.embed_texts([QUERY])[0]
+    logits = model.itm_logits(model.features(images), [QUERY] * len(images))[:, 1]
+    return [(row.image, row.sequence_id, *map(float, pair)) for row, *pair in zip(found, itc, logits, strict=True)]
+
+
+def by_hand(rows, k, candidates):
+    nearest = sorted(rows, key=lambda row: -row[2])[: candidates or len(rows)]
+    return sorted(((row[0], row[2] + row[3]) for row in nearest), key=lambda pair: -pair[1])[:k]
+
+
+@pytest.mark.parametrize(("k", "candidates"), [(5, 0), (5, 12), (3, 3), (100, 7)])
+def test_rows_and_scores_are_the_protocols(spark, use_model, rows, k, candidates):
+    found = search(spark.table("searched"), QUERY, k, candidates).select("image", "score").collect()
+    expected = by_hand(rows, k, candidates)
+    assert [row.image for row in found] == [image for image, _ in expected]
+    np.testing.assert_allclose([row.score for row in found], [score for _, score in expected], atol=1e-5)
+
+
+def test_one_per_sequence(spark, use_model, rows):
+    found = search(spark.table("searched"), QUERY, k=4, candidates=0, one_per="sequence_id").collect()
+    best = {}
+    for image, sequence, itc, logit in rows:
+        best[sequence] = max(best.get(sequence, (-1e9, "")), (itc + logit, image))
+    assert [row.image for row in found] == [image for _, image in sorted(best.values(), reverse=True)[:4]]
+
+
+def test_rows_without_embedding_come_behind(spark, use_model, rows):
+    table = spark.table("searched").limit(6)
+    damaged = table.withColumn("embedding", table.embedding.cast("array<float>")).selectExpr(
+        "image", "if(row_number() OVER (ORDER BY image) = 1, NULL, embedding) AS embedding"
+    )
+    unreadable = spark.sql("SELECT 'file:/nowhere.jpg' AS image, CAST(NULL AS ARRAY<FLOAT>) AS embedding")
+    both = damaged.unionByName(unreadable)
+    assert search(both, QUERY, k=10, candidates=5).where("embedding IS NULL").count() == 0
+    found = search(both, QUERY, k=10, candidates=20).collect()
+    assert len(found) == 7 and (found[-1].image, found[-1].score) == ("file:/nowhere.jpg", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k": 0}, "k: expected 1 or more rows, got 0"),
+        ({"candidates": -1}, r"candidates: expected 0 \(all rows\) or more, got -1"),
+        ({"embedding": "vector"}, "expected a column vector, the table has sequence_id, .*; name another"),
+        ({"one_per": "scene"}, "expected a column scene"),
+    ],
+)
+def test_wrong_arguments(spark, rows, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        search(spark.table("searched"), QUERY, **arguments)
