@@ -1,10 +1,14 @@
 """Package definition. Every dependency says why it is here."""
 
+import shutil
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # the build asks the package for its jar
 VERSION = (HERE / "blip_udfs" / "VERSION").read_text().strip()
 
 REQUIRES = [
@@ -30,6 +34,8 @@ CONNECT = [  # only for users whose session is Spark Connect: pyspark's own requ
     "zstandard>=0.25",
 ]
 
+PLOTS = ["matplotlib>=3.9"]  # only for `blip-udfs evaluate` and plots in notebooks
+
 DEV = [
     "pytest>=8.0",  # tests
     "ruff>=0.8",  # lint and format
@@ -37,9 +43,22 @@ DEV = [
     "nbclient>=0.10",  # executes the notebooks in tests
     "nbformat>=5.10",  # reads and writes them
     "ipykernel>=6.29",  # the kernel that they run in
-    "matplotlib>=3.9",  # plots in notebooks and of evaluations
     "hypothesis>=6.100",  # property tests
 ]
+
+
+class BuildWithJar(build_py):
+    """Puts the SQL scripts and the extension's jar, for the Spark that is there, into the wheel."""
+
+    def run(self) -> None:
+        if not self.editable_mode:  # a checkout has the scripts, and compiles the jar when it is first asked for
+            from blip_udfs.catalyst.build import jar
+
+            jar()
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(HERE / "sql", Path(self.build_lib) / "blip_udfs" / "sql", dirs_exist_ok=True)
+
 
 setup(
     name="blip-udfs",
@@ -52,9 +71,10 @@ setup(
     packages=find_packages(include=["blip_udfs", "blip_udfs.*"]),
     include_package_data=True,
     package_data={
-        "blip_udfs": ["VERSION", "*.html.j2", "catalyst/*.scala", "catalyst/*.jar", "demo/model/*"],
+        "blip_udfs": ["VERSION", "*.j2", "*.sql", "catalyst/*.scala", "catalyst/*.jar", "demo/model/*"],
     },
     install_requires=REQUIRES,
-    extras_require={"connect": CONNECT, "dev": DEV + CONNECT},
+    extras_require={"connect": CONNECT, "plots": PLOTS, "dev": DEV + CONNECT + PLOTS},
+    cmdclass={"build_py": BuildWithJar},
     entry_points={"console_scripts": ["blip-udfs=blip_udfs.cli:main"]},
 )

@@ -96,7 +96,10 @@ class SqlFunction:
 
     @property
     def returns_sql(self) -> str:
-        return self.returns.simpleString().upper() if self.kind == "scalar" else f"TABLE ({row_sql(self.returns)})"
+        if self.kind == "scalar":
+            return self.returns.simpleString().upper()
+        passed_on = "the table's columns, " if self.role == "search" else ""
+        return f"TABLE ({passed_on}{row_sql(self.returns)})"
 
     def _command(self) -> str:
         """Base64 of the pickled (function, return type); the function is pickled by reference."""
@@ -237,6 +240,25 @@ read_once = SqlFunction(
     kind="table",
 )
 
+blip_search = SqlFunction(
+    name="blip_search",
+    parameters=(
+        Parameter(
+            "table", ("STRING", "TABLE"), "a table's or view's name, or TABLE(SELECT ...): with image, embedding"
+        ),
+        Parameter("query", ("STRING",), "the sentence"),
+        Parameter("k", ("INT",), "how many rows", default="10"),
+        Parameter("candidates", ("INT",), "rows that ITM scores, the nearest by ITC; 0 = all", default="256"),
+        Parameter("one_per", ("STRING",), "a column: of rows with the same value only the best", default="NULL"),
+    ),
+    returns=StructType([StructField("score", DoubleType())]),
+    usage="The rows of a table that match a sentence best, by BLIP's retrieval protocol in one call: its columns and "
+    "score, the match logit + ITC similarity, best first",
+    example="SELECT frame_id, score FROM blip_search(TABLE(once_embeddings), 'a truck in the rain', k => 3)",
+    role="search",
+    kind="table",
+)
+
 CATALOG: tuple[SqlFunction, ...] = (
     blip_image_embed,
     try_blip_image_embed,
@@ -252,6 +274,7 @@ CATALOG: tuple[SqlFunction, ...] = (
     blip_model,
     blip_image_error,
     read_once,
+    blip_search,
 )
 
 

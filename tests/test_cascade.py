@@ -110,8 +110,8 @@ SERVED = {
 }
 
 
-@pytest.fixture
-def relations(spark):
+@pytest.fixture(scope="module")
+def relations(spark, table):
     spark.sql("CREATE OR REPLACE TEMPORARY VIEW seen AS SELECT * FROM embedded WHERE weather <> 'sunny'")
     spark.sql(
         "CREATE OR REPLACE TEMPORARY VIEW drives AS "
@@ -119,7 +119,7 @@ def relations(spark):
     )
     spark.sql("CACHE TABLE cached AS SELECT * FROM embedded")
     yield
-    spark.sql("UNCACHE TABLE cached")
+    spark.catalog.dropTempView("cached")
 
 
 @pytest.mark.parametrize("name", SERVED)

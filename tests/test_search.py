@@ -1,5 +1,7 @@
 """`search` against BLIP's protocol computed by hand."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,48 @@ def test_rows_and_scores_are_the_protocols(spark, use_model, rows, k, candidates
     expected = by_hand(rows, k, candidates)
     assert [row.image for row in found] == [image for image, _ in expected]
     np.testing.assert_allclose([row.score for row in found], [score for _, score in expected], atol=1e-5)
+
+
+@pytest.mark.parametrize("table", ["'searched'", "TABLE(searched)", "TABLE(SELECT * FROM searched WHERE 1 = 1)"])
+@pytest.mark.parametrize(("k", "candidates"), [(5, 0), (5, 12)])
+def test_blip_search_gives_the_same_in_sql(spark, use_model, rows, table, k, candidates):
+    call = f"blip_search(table => {table}, query => '{QUERY}', k => {k}, candidates => {candidates})"
+    found = spark.sql(f"SELECT image, score FROM {call}").collect()
+    assert [row.image for row in found] == [image for image, _ in by_hand(rows, k, candidates)]
+    np.testing.assert_allclose([row.score for row in found], [s for _, s in by_hand(rows, k, candidates)], atol=1e-5)
+
+
+def test_blip_search_one_per_and_defaults(spark, use_model, rows):
+    python = search(spark.table("searched"), QUERY, k=4, one_per="sequence_id").select("image").collect()
+    sql = spark.sql(f"SELECT image FROM blip_search('searched', '{QUERY}', 4, one_per => 'sequence_id')").collect()
+    assert sql == python
+    everything = spark.sql(f"SELECT * FROM blip_search('searched', '{QUERY}')")
+    assert everything.columns == [*spark.table("searched").columns, "score"] and everything.count() == 10
+
+
+def test_a_query_is_a_text_and_nothing_else(spark, use_model, rows):
+    spark.sql("""SELECT count(*) FROM blip_search('searched', "it's :query {table} -- '); DROP TABLE searched")""")
+    assert spark.table("searched").count() == len(rows)
+
+
+WRONG_CALLS = [
+    ("'nowhere', 'a car'", "TABLE_OR_VIEW_NOT_FOUND"),
+    ("'searched', 'a car', 0", "blip_search: k: expected a whole number, 1 or more, got 0"),
+    ("'searched', 'a car', candidates => -1", "blip_search: candidates: expected a whole number, 0 or more, got -1"),
+    ("'searched', NULL", "blip_search: query: expected a sentence, got NULL"),
+    ("'searched', 'a car', one_per => 'scene'", "blip_search: one_per: expected a column of the table, got 'scene'"),
+    ("TABLE(SELECT image FROM searched), 'a car'", "expected a column embedding ARRAY<FLOAT>, got image STRING"),
+    ("TABLE(SELECT embedding FROM searched), 'a car'", "expected a column image, got embedding ARRAY<FLOAT>"),
+    ("'searched', 'a car', top => 3", "blip_search: top: expected an argument of table, query, k, candidates, one_per"),
+    ("'searched'", "WRONG_NUM_ARGS"),
+    ("'searched; DROP TABLE x', 'a car'", "PARSE_SYNTAX_ERROR"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_CALLS)
+def test_wrong_calls_of_blip_search(spark, rows, arguments, message):
+    with pytest.raises(Exception, match=re.escape(message)):
+        spark.sql(f"SELECT * FROM blip_search({arguments})").collect()
 
 
 def test_one_per_sequence(spark, use_model, rows):

@@ -7,7 +7,8 @@ import org.apache.spark.sql.classic.{SparkSession => ClassicSession}
 class BlipExtensions extends (SparkSessionExtensions => Unit) {
   override def apply(extensions: SparkSessionExtensions): Unit = {
     Manifest.scalars.foreach(record => extensions.injectFunction(ScalarFunction.description(record)))
-    extensions.injectTableFunction(ReadOnce.description(Manifest.readOnce))
+    extensions.injectTableFunction(ReadOnce.description(Manifest.withRole("once")))
+    extensions.injectTableFunction(Search.description(Manifest.withRole("search")))
     extensions.injectOptimizerRule(session => TextOnce(classic(session)))
     extensions.injectPreCBORule(session => Cascade(classic(session)))
   }

@@ -88,7 +88,7 @@ case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging
 
   /** Why a query that scores rows is not served; None when it does not. */
   private def whyNot(plan: LogicalPlan): Option[String] =
-    if (!plan.exists(_.expressions.exists(_.exists(isScore)))) None
+    if (!plan.exists(_.expressions.exists(_.exists(isScore))) || isSearch(plan)) None
     else plan.collectFirst { case Top(limit, sort) if scoreOf(sort.order.head, sort.child).isDefined => (limit, sort) } match {
       case None => Some("expected ORDER BY blip_itm(image, <constant text>) DESC LIMIT k")
       case Some((limit, _)) if limit >= candidates => Some(s"LIMIT and OFFSET ask for $limit rows, not for fewer")
@@ -107,6 +107,9 @@ object Cascade {
     case call: PythonUDF => Manifest.has(call, "itm_score", "itm_logit")
     case _ => false
   }
+
+  /** blip_search has a cascade of its own. */
+  private def isSearch(plan: LogicalPlan): Boolean = plan.exists(_.output.exists(_.name == "blip_itc"))
 
   /** The ITM call that a sort key is, through aliases below; None unless it is DESC NULLS LAST with a constant text. */
   private def scoreOf(order: SortOrder, plan: LogicalPlan): Option[PythonUDF] =

@@ -14,7 +14,7 @@ object Manifest {
   private implicit val formats: Formats = DefaultFormats
 
   case class Parameter(name: String, types: Seq[String], meaning: String, default: Option[String]) {
-    val accepted: Seq[DataType] = types.map(DataType.fromDDL)
+    lazy val accepted: Seq[DataType] = types.map(DataType.fromDDL)
   }
 
   case class Record(
@@ -54,9 +54,7 @@ object Manifest {
   def has(call: PythonUDF, roles: String*): Boolean =
     byName.get(call.name).exists(record => record.role.exists(roles.contains) && call.evalType == record.evalType)
 
-  def withRole(role: String): Record = scalars.find(_.role.contains(role)).get
-
-  lazy val readOnce: Record = records.find(_.role.contains("once")).get
+  def withRole(role: String): Record = records.find(_.role.contains(role)).get
 
   /** The version of Spark that the jar was compiled for. */
   lazy val sparkVersion: String = (parse(resource("manifest.json")) \ "spark").extract[String]

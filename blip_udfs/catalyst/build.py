@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-ONCE = FOLDER.parent / "once.sql"
+QUERIES = (FOLDER.parent / "once.sql", FOLDER.parent / "search.sql")  # what table functions expand to
 
 
 def jar() -> Path:
@@ -59,7 +59,7 @@ def sources() -> list[Path]:
 def stamp() -> str:
     """What a jar was made from: Spark's version, sources and resources, as one digest."""
     digest = hashlib.sha256(manifest().encode())
-    for path in (*sources(), ONCE):
+    for path in (*sources(), *QUERIES):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -80,7 +80,8 @@ def build(path: Path) -> None:
             for file in sorted(classes.rglob("*.class")):
                 archive.write(file, file.relative_to(classes))
             archive.writestr("blip_udfs/manifest.json", manifest())
-            archive.writestr("blip_udfs/once.sql", ONCE.read_text())
+            for query in QUERIES:
+                archive.writestr(f"blip_udfs/{query.name}", query.read_text())
             archive.writestr("blip_udfs/stamp", stamp())
         draft.replace(path)
 
