@@ -71,7 +71,7 @@ setup(
     packages=find_packages(include=["blip_udfs", "blip_udfs.*"]),
     include_package_data=True,
     package_data={
-        "blip_udfs": ["VERSION", "*.j2", "*.sql", "catalyst/*.scala", "catalyst/*.jar", "demo/model/*"],
+        "blip_udfs": ["VERSION", "*.j2", "demo/*.j2", "*.sql", "catalyst/*.scala", "catalyst/*.jar", "demo/model/*"],
     },
     install_requires=REQUIRES,
     extras_require={"connect": CONNECT, "plots": PLOTS, "dev": DEV + CONNECT + PLOTS},

@@ -68,7 +68,10 @@ def synth(out: Path, sequences: int, frames: int, cameras: str, size: tuple[int,
 def draw(out: Path, sequences: int, frames: int, cameras: list[str], size: tuple[int, int], seed: int) -> None:
     """Draw a tree with a progress bar."""
     from blip_udfs.demo.tree import draw_tree
+    from blip_udfs.demo.world import CAMERAS
 
+    if unknown := [camera for camera in cameras if camera not in CAMERAS]:
+        raise click.BadParameter(f"no camera {unknown[0]}: expected some of {', '.join(CAMERAS)}")
     with progress() as bar:
         task = bar.add_task("Drawing images", total=sequences * frames * len(cameras))
         draw_tree(out, sequences, frames, cameras, size, seed, on_image=lambda done: bar.update(task, completed=done))

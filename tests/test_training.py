@@ -17,15 +17,15 @@ def data(tmp_path_factory):
 
 
 def test_losses_fall_and_a_stopped_run_goes_on(data, tmp_path):
-    whole = Trainer(tmp_path / "whole", STAGES, batch=12, seed=1)
+    whole = Trainer(tmp_path / "whole", STAGES, batch=8, seed=1)
     before = whole.validate(data, batches=1)
     steps = [whole.advance(data) for _ in range(10)]
     whole.checkpoint()
     steps += [whole.advance(data) for _ in range(6)]
     after = whole.validate(data, batches=1)
-    for name in ("patches", "image", "itc", "itm"):
-        assert after[name] < before[name] * 0.98, name
-    again = Trainer(tmp_path / "whole", STAGES, batch=12, seed=2)
+    for name, share in (("patches", 0.9), ("image", 0.9), ("itc", 1.0), ("itm", 1.0)):
+        assert after[name] < before[name] * share, name
+    again = Trainer(tmp_path / "whole", STAGES, batch=8, seed=2)
     again.seed = 1
     again.resume()
     assert again.step == 10

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,6 @@ class Trainer:
 
     def features_of(self, data: Scenes, index: list[int], stage: Stage) -> torch.Tensor:
         if stage.trains_vision:
-            self.features = None
             return self.model.vision_model(normalised(data.pixels[index])).last_hidden_state
         if self.features is None:
             self.features = self.encoded(data.pixels)
@@ -167,6 +167,8 @@ class Trainer:
         """One step; its losses."""
         started = time.perf_counter()
         stage, number = self.stage()
+        if stage.trains_vision:
+            self.features = None  # they would be out of date
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16):
             parts = self.losses(data, stage, random.Random(f"{self.seed}/{self.step}"))
@@ -216,6 +218,28 @@ class Trainer:
         self.tokenizer.save_pretrained(folder)
         BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}).save_pretrained(folder)
 
+    def record(self, data: Scenes) -> dict[str, Any]:
+        """What the model's card tells of this run."""
+        import transformers
+
+        return {
+            "scenes": len(data),
+            "seed": self.seed,
+            "batch": self.batch,
+            "stages": [asdict(stage) for stage in self.stages],
+            "seconds": round(self.seconds),
+            "machine": f"{os.cpu_count()} cores",
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "parameters": sum(each.numel() for each in self.model.parameters()),
+            "image_size": IMAGE_SIZE,
+            "patch_size": PATCH_SIZE,
+            "width": WIDTH,
+            "vision_layers": VISION_LAYERS,
+            "text_layers": TEXT_LAYERS,
+            "embedding": PROJECTION,
+        }
+
 
 @click.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Drawn scenes and checkpoint.")
@@ -240,6 +264,7 @@ def main(work: Path, out: Path, count: int, seed: int, every: int) -> None:
             trainer.checkpoint()
             click.echo(f"validation {json.dumps(trainer.validate(held))}")
     trainer.export(out)
+    (out / "training.json").write_text(json.dumps(trainer.record(data), indent=1))
     click.echo(f"{out}: {trainer.steps} steps, {trainer.seconds / 60:.0f} minutes")
 
 
