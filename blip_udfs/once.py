@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,9 +29,9 @@ def read_once(spark: SparkSession, root: str, split: str | None = None, image_by
     rows = spark.sql(
         TEMPLATE.read_text().replace("{image}", "content" if image_bytes else "path"),
         images=image_files(spark, root),
-        records=texts(spark, f"{escaped(root)}/data/*/*.json", whole=True),
-        splits=texts(spark, f"{escaped(root)}/ImageSets/*.txt"),
-        regions=texts(spark, f"{escaped(root)}/ImageSets/region_type.txt").select("value"),
+        records=records(spark, root),
+        splits=lines(spark, root, "*.txt"),
+        regions=lines(spark, root, "region_type.txt").select("value"),
     )
     if split is not None:
         rows = rows.where(f"array_contains(splits, '{split}')")
@@ -39,27 +39,47 @@ def read_once(spark: SparkSession, root: str, split: str | None = None, image_by
 
 
 def image_files(spark: SparkSession, root: str) -> DataFrame:
-    """Every image file below data/: path, content. Listing is spread over the cluster where there are many folders."""
+    """data/<sequence>/<camera>/<frame>.jpg: sequence_id, camera, path, content. Listing is spread over the cluster
+    where there are many folders."""
     from pyspark.errors import AnalysisException
 
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", True).option("pathGlobFilter", IMAGES)
     try:
-        return reader.load(f"{escaped(root)}/data").select("path", "content")
+        files = reader.load(f"{escaped(root)}/data")
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
         raise ValueError(
             f"no folder {root}/data: expected an ONCE tree, data/<sequence>/<camera>/<frame>.jpg"
         ) from None
+    return files.where("path RLIKE '/data/[^/]+/[^/]+/[^/]+$'").selectExpr(
+        "regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id",
+        "regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera",
+        "path",
+        "content",
+    )
 
 
-def texts(spark: SparkSession, glob: str, whole: bool = False) -> DataFrame:
-    """Lines (or whole texts) of the files that match: path, value. No file, no rows: the images are kept."""
+def records(spark: SparkSession, root: str) -> DataFrame:
+    """data/<sequence>/<sequence>.json: sequence_id, value (the file's text)."""
+    files = existing(spark, f"{escaped(root)}/data/*/*.json", wholetext=True)
+    return files.where(r"path RLIKE '/([^/]+)/\\1[.]json$'").selectExpr(
+        "regexp_extract(path, '/([^/]+)[.]json$', 1) AS sequence_id", "value"
+    )
+
+
+def lines(spark: SparkSession, root: str, pattern: str) -> DataFrame:
+    """The lines of the files in ImageSets/ that match: path, value."""
+    return existing(spark, f"{escaped(root)}/ImageSets", pathGlobFilter=pattern)
+
+
+def existing(spark: SparkSession, path: str, **options: Any) -> DataFrame:
+    """Text files: path, value. No file, no rows: the images are kept."""
     from pyspark.errors import AnalysisException
     from pyspark.sql import functions as F
 
     try:
-        files = spark.read.option("wholetext", whole).text(glob)
+        files = spark.read.options(**options).text(path)
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise

@@ -1,18 +1,14 @@
 -- The rows of an ONCE tree from four relations:
---   images   path STRING, content BINARY    every image file below data/
---   records  path STRING, value STRING      the text of every data/<sequence>/<sequence>.json
+--   images   sequence_id STRING, camera STRING, path STRING, content BINARY    data/<sequence>/<camera>/<frame>.jpg
+--   records  sequence_id STRING, value STRING    the text of every data/<sequence>/<sequence>.json
 --   splits   path STRING, value STRING      the lines of ImageSets/*.txt
 --   regions  value STRING                   the lines of region_type.txt
 WITH image_files AS (
-  SELECT regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id,
-         regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera,
-         regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id,
-         {image} AS image
+  SELECT sequence_id, camera, regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id, {image} AS image
   FROM {images}
-  WHERE path RLIKE '/data/[^/]+/[^/]+/[^/]+$'
 ),
 sequences AS (
-  SELECT regexp_extract(path, '/([^/]+)[.]json$', 1) AS sequence_id,
+  SELECT sequence_id,
          from_json(
            value,
            'frames ARRAY<STRUCT<frame_id: STRING, timestamp: STRING, meta_info: STRUCT<weather: STRING, period: STRING>,
@@ -21,7 +17,6 @@ sequences AS (
            map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', 'broken')
          ) AS content
   FROM {records}
-  WHERE path RLIKE '/([^/]+)/\\1[.]json$'
 ),
 frames AS (  -- one row per key: a record that stands twice must not double an image
   SELECT sequence_id, frame.frame_id AS frame_id, first(struct(frame, content.meta_info)) AS record

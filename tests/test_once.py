@@ -10,6 +10,7 @@ import pytest
 
 from blip_udfs import read_once
 from blip_udfs.once import SPLITS, problems
+from tests.plans import nodes
 
 IMAGE_SETS = Path(__file__).resolve().parents[2] / "shared" / "once" / "ImageSets"
 
@@ -141,8 +142,24 @@ def test_split(spark, damaged):
 
 def test_listing_reads_no_image_bytes(spark, damaged, capsys):
     read_once(spark, str(damaged)).explain("formatted")
+    spark.sql(f"SELECT * FROM read_once('{damaged}')").explain("formatted")
     scans = re.findall(r"Scan binaryFile.*?ReadSchema: (\S+)", capsys.readouterr().out, re.DOTALL)
-    assert scans == ["struct<path:string>"]
+    assert scans == ["struct<path:string>"] * 2
+
+
+def test_a_filter_on_sequence_reaches_listing_and_reading(spark, damaged):
+    df = spark.sql(f"SELECT frame_id, weather FROM read_once('{damaged}') WHERE sequence_id = '000076'")
+    assert df.count() == 4
+    rows = df.collect()
+    assert {row.weather for row in rows} == {"sunny", "rainy"}
+    scans = [node for node in nodes(df._jdf.queryExecution().executedPlan()) if node.nodeName().startswith("Scan")]
+    files = {re.sub(" .*", "", node.nodeName()[5:]): files_of(node) for node in scans}
+    assert files["binaryFile"] == 4  # of 10
+    assert [files_of(node) for node in scans if "value" in node.toString() and files_of(node) == 1]  # one JSON of 3
+
+
+def files_of(scan) -> int:
+    return scan.metrics().apply("numFiles").value()
 
 
 def test_a_tree_without_json_and_splits(spark, tmp_path):
