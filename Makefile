@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo_output
 
-.PHONY: setup java demo test slow lint bench clean
+.PHONY: setup java demo test slow lint bench notebooks clean
 
 setup: java $(READY) ## environment and extension jar
 	@$(BIN)/python -m blip_udfs.catalyst.build
@@ -48,6 +48,9 @@ lint: setup ## style, types, and that docs and functions agree
 
 bench: setup ## measure beside the alternatives
 	$(BIN)/blip-udfs bench
+
+notebooks: demo ## run them over the demo's tree and keep their outputs
+	cd notebooks && ../$(BIN)/jupyter execute --inplace 1_create_embeddings.ipynb 2_retrieve_images.ipynb
 
 clean: ## all that make and the demo made
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache blip_udfs/catalyst/*.jar

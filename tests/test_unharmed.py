@@ -42,7 +42,7 @@ QUERIES = (
 
 @pytest.fixture(scope="module", autouse=True)
 def relations(spark):
-    numbers = "SELECT id, concat('n', id % 4) AS name, double(id * 37 % 101) AS score FROM range(200)"
+    numbers = "SELECT id, concat('n', id % 4) AS name, double(id * 37 % 211) AS score FROM range(200)"
     spark.sql(f"CREATE OR REPLACE TEMPORARY VIEW numbers AS {numbers}")
     spark.sql("CREATE OR REPLACE TEMPORARY VIEW few AS SELECT id * 3 AS id FROM range(4)")
     vectors = "SELECT id, array(float(id), float(3 - id)) AS v FROM range(5)"
