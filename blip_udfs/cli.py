@@ -121,12 +121,12 @@ def evaluate(
 
 
 @main.command()
-@click.argument("tasks", nargs=-1, type=click.Choice(["embed", "itm", "search"]))
+@click.argument("tasks", nargs=-1, type=click.Choice(["embed", "itm", "search", "cascade"]))
 @click.option("--rounds", default=5, type=click.IntRange(min=1), help="Of each way, after one that warms up.")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model and images for the next run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def bench(tasks: tuple[str, ...], rounds: int, work: Path | None, as_json: bool) -> None:
-    """Measure TASKS (embed, itm, search; all by default) beside the alternatives, interleaved."""
+    """Measure TASKS (embed, itm, search, cascade; all by default) beside the alternatives, interleaved."""
     from blip_udfs.report import measured
 
     with tempfile.TemporaryDirectory() as scratch:
