@@ -22,9 +22,9 @@ IGNORED = -100  # cross_entropy's label for what has no answer
 
 
 class Heads(nn.Module):
-    """Heads that only training has: what each patch shows, what the image holds; and ITC's temperature."""
+    """Heads that only training has: what each patch shows and where it is, what the image holds; ITC's temperature."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, columns: int) -> None:
         super().__init__()
         self.kind = nn.Linear(width, 1 + len(KINDS))
         self.color = nn.Linear(width, 1 + len(COLORS))
@@ -32,6 +32,7 @@ class Heads(nn.Module):
         self.sky = nn.Linear(width, len(ROADS) + len(WEATHERS) + len(PERIODS))
         self.held = nn.Linear(width, len(HOLDINGS))
         self.scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+        self.column = nn.Linear(width, columns)
 
 
 HOLDINGS = tuple(  # what an image may hold: a thing of a kind with one more attribute, or several of a kind
@@ -58,6 +59,13 @@ def patch_loss(heads: Heads, features: Tensor, labels: Tensor) -> Tensor:
         answers = torch.where(wanted == 0, IGNORED, wanted).flatten()
         loss = loss + F.cross_entropy(head(patches).flatten(0, 1).float(), answers, ignore_index=IGNORED)
     return loss
+
+
+def column_loss(heads: Heads, features: Tensor) -> Tensor:
+    """In which column each patch stands: what is left and right would else be lost on the way through the layers."""
+    columns = heads.column.out_features
+    wanted = torch.arange(columns).repeat(len(features) * columns)  # patches run row by row
+    return F.cross_entropy(heads.column(features[:, 1:]).flatten(0, 1).float(), wanted)
 
 
 def image_loss(heads: Heads, features: Tensor, facts: list[Facts]) -> Tensor:

@@ -64,5 +64,5 @@ def answer(spark: SparkSession, tree: Path, out: Path) -> None:
 def title_of(statement: str) -> str:
     """The sentence of a search, and its WHERE."""
     sentence = re.search(r"blip_itm\(image, '([^']*)'\)", statement)
-    where = re.search(r"WHERE (.*)", statement)
+    where = re.search(r"^WHERE (.*)", statement, re.MULTILINE)
     return " ".join(filter(None, [sentence and sentence[1], where and f"(WHERE {where[1]})"]))

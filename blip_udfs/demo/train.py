@@ -49,11 +49,13 @@ class Stage:
 
 
 PICTURES, TEXTS = {"patches": 0.5, "image": 0.3}, {"itc": 0.3, "itm": 1.0}
+TOGETHER = {"patches": 0.25, "image": 0.15, "columns": 0.2, "itc": 0.3, "itm": 1.0}
 # Texts are learned sooner when what the patches mean stands still, and cheaply: each picture is encoded once.
 STAGES = (
     Stage("pictures", 2000, 1e-3, PICTURES),
     Stage("texts", 4000, 1e-3, TEXTS),
-    Stage("together", 900, 4e-4, {"patches": 0.25, "image": 0.15, "itc": 0.3, "itm": 1.0}),
+    Stage("together", 500, 6e-4, TOGETHER),
+    Stage("texts again", 900, 6e-4, TEXTS),
 )
 
 
@@ -116,7 +118,7 @@ class Trainer:
         self.steps = sum(stage.steps for stage in stages)
         self.tokenizer = new_tokenizer(work / "tokenizer")
         words = len(vocabulary())
-        self.model, self.heads = new_model(words), losses.Heads(WIDTH)
+        self.model, self.heads = new_model(words), losses.Heads(WIDTH, IMAGE_SIZE // PATCH_SIZE)
         self.texts = losses.Texts(self.tokenizer, enc=words - 1)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.98), weight_decay=0.05)
@@ -154,6 +156,7 @@ class Trainer:
         if stage.trains_vision:
             out["patches"] = losses.patch_loss(self.heads, features, torch.from_numpy(data.labels[index]))
             out["image"] = losses.image_loss(self.heads, features, facts)
+            out["columns"] = losses.column_loss(self.heads, features)
         if stage.trains_text:
             sentences = losses.sample_sentences(facts, rng)
             cls = features[:, 0]
@@ -186,7 +189,7 @@ class Trainer:
     def validate(self, held: Scenes, batches: int = 6) -> dict[str, float]:
         """Means of all losses, and of ITM's accuracy, on scenes that are not trained on."""
         self.model.eval()
-        everything = Stage("validation", 1, 0.0, PICTURES | TEXTS)
+        everything = Stage("validation", 1, 0.0, TOGETHER)
         with torch.autocast("cpu", torch.bfloat16):
             rows = [self.losses(held, everything, random.Random(f"validation/{batch}")) for batch in range(batches)]
         return {name: round(float(np.mean([float(row[name]) for row in rows])), 4) for name in rows[0]}
