@@ -50,7 +50,7 @@ bench: setup ## measure beside the alternatives
 	$(BIN)/blip-udfs bench
 
 notebooks: demo ## run them over the demo's tree and keep their outputs
-	cd notebooks && ../$(BIN)/jupyter execute --inplace 1_create_embeddings.ipynb 2_retrieve_images.ipynb
+	$(BIN)/python notebooks/run.py
 
 clean: ## all that make and the demo made
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache blip_udfs/catalyst/*.jar

@@ -148,8 +148,11 @@ class Scorer:
         rows = self.features.where("features IS NOT NULL").join(asked, "image_id").repartition(self.partitions)
         scored = rows.mapInPandas(scorer_of(self.texts), "image_id INT, text_ids ARRAY<INT>, logits ARRAY<FLOAT>")
         out = np.full((*wanted.shape, 2), -np.inf, np.float32)
-        for image, text_ids, logits in scored.toLocalIterator(prefetchPartitions=True):
-            out[image, text_ids] = np.array(logits, np.float32).reshape(-1, 2)
+        for batch in scored.toArrow().to_batches():
+            for image, text_ids, logits in zip(
+                *(column.to_numpy(zero_copy_only=False) for column in batch), strict=True
+            ):
+                out[image, text_ids] = logits.reshape(-1, 2)
         return out
 
 

@@ -41,7 +41,7 @@ def scene(tree: Path, sequence_id: str, frame_id: str, camera: str) -> dict:
 
 def ranked(text: str) -> list[tuple[str, str, str]]:
     """sequence_id, frame_id, camera of the rows that Spark printed, tables or tab-separated lines, in order."""
-    return re.findall(r"^\|?(\d{6})[|\t](\d{13})[|\t](cam\d\d)[|\t]", text, re.MULTILINE)
+    return re.findall(r"^\|?(\d{6}) *[|\t](\d{13}) *[|\t](cam\d\d) *[|\t]", text, re.MULTILINE)
 
 
 def kinds(seen: dict) -> set[str]:
@@ -67,6 +67,7 @@ def test_the_demo_finds_what_the_sentences_say(demo):
     assert f"Pictures: {Path('demo_output') / 'index.html'}" in printed
 
 
+@pytest.mark.slow
 def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     tree = demo[0] / "once"
     variables = ["-d", f"root={tree}", "--conf", "spark.log.level=ERROR"]

@@ -38,6 +38,27 @@ def test_the_demo_prints_what_is_shown(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     printed = re.sub(r"'/[^']*/once'", "'/data/ONCE'", done.stdout)
+    tables = [words(table) for table in re.findall(r"^\+-.*?(?=^$)", printed, re.MULTILINE | re.DOTALL)]
     for statement, output in SHOWN:
         assert statement.strip() in printed
-        assert output.strip() in printed
+        assert any(same(words(output), table) for table in tables), output
+
+
+def words(table: str) -> list[str]:
+    return [word.strip() for line in table.splitlines() for word in line.split("|") if word.strip()]
+
+
+def same(shown: list[str], printed: list[str]) -> bool:
+    """Equal, but for the last digits of scores, which depend on the processor, and the rulers' widths."""
+    return len(shown) == len(printed) and all(
+        one == other or ruler(one) and ruler(other) or near(one, other)
+        for one, other in zip(shown, printed, strict=True)
+    )
+
+
+def ruler(word: str) -> bool:
+    return set(word) == set("+-")
+
+
+def near(one: str, other: str) -> bool:
+    return all(re.fullmatch(r"0\.\d+", each) for each in (one, other)) and abs(float(one) - float(other)) < 1e-4
