@@ -30,7 +30,7 @@ listed AS (
   GROUP BY trim(value)
 ),
 regional AS (
-  SELECT split(trim(value), '[ \t]+')[0] AS sequence_id, first(split(trim(value), '[ \t]+')[1]) AS region
+  SELECT split(trim(value), '[ \t]+')[0] AS sequence_id, first(get(split(trim(value), '[ \t]+'), 1)) AS region
   FROM {regions}
   WHERE trim(value) RLIKE '[^ \t]+[ \t]+[^ \t]+'
   GROUP BY split(trim(value), '[ \t]+')[0]

@@ -158,6 +158,16 @@ def test_a_filter_on_sequence_reaches_listing_and_reading(spark, damaged):
     assert [files_of(node) for node in scans if "value" in node.toString() and files_of(node) == 1]  # one JSON of 3
 
 
+def test_many_sequences_are_listed_by_the_executors(spark, tmp_path):
+    """Beyond spark.sql.sources.parallelPartitionDiscovery.threshold, 32 folders."""
+    for number in range(40):
+        sequence(tmp_path, f"{number:06d}", {"cam01": ["1616"], "cam03": ["1616"]}, None)
+    for table in (read_once(spark, str(tmp_path)), spark.sql(f"SELECT * FROM read_once('{tmp_path}')")):
+        assert {(row.sequence_id, row.camera) for row in table.collect()} == {
+            (f"{number:06d}", camera) for number in range(40) for camera in ("cam01", "cam03")
+        }
+
+
 def files_of(scan) -> int:
     return scan.metrics().apply("numFiles").value()
 

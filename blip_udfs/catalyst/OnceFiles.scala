@@ -1,5 +1,7 @@
 package org.apache.spark.sql.blip
 
+import java.util.Locale
+
 import org.apache.hadoop.fs.{FileStatus, Path, PathFilter}
 
 import org.apache.spark.sql.catalyst.InternalRow
@@ -48,18 +50,20 @@ abstract class OnceFiles(spark: SparkSession, data: Path, columns: Seq[String]) 
 /** data/<sequence>/<camera>/<frame>.jpg; many folders are listed by Spark's executors. */
 class OnceImages(spark: SparkSession, data: Path, pattern: String)
     extends OnceFiles(spark, data, Seq("sequence_id", "camera")) {
-  private val matches = new PathFilter with Serializable {
-    override def accept(path: Path): Boolean = path.getName.toLowerCase(java.util.Locale.ROOT).matches(pattern)
-  }
-
   override protected def partitions(sequences: Seq[Path]): Seq[(Seq[String], Seq[FileStatus])] = {
-    val listed = InMemoryFileIndex.bulkListLeafFiles(sequences, spark.sessionState.newHadoopConf(), matches, spark)
+    val named = new Named(pattern)
+    val listed = InMemoryFileIndex.bulkListLeafFiles(sequences, spark.sessionState.newHadoopConf(), named, spark)
     listed.flatMap { case (sequence, files) =>
       val inCameras = files.filter(_.getPath.getParent.getParent.getName == sequence.getName)
       inCameras.groupBy(_.getPath.getParent.getName).toSeq.sortBy(_._1)
         .map { case (camera, own) => (Seq(sequence.getName, camera), own) }
     }
   }
+}
+
+/** Files whose name, in small letters, matches; it goes to the executors that list many folders. */
+private class Named(pattern: String) extends PathFilter with Serializable {
+  override def accept(path: Path): Boolean = path.getName.toLowerCase(Locale.ROOT).matches(pattern)
 }
 
 /** data/<sequence>/<sequence>.json */
