@@ -32,12 +32,18 @@ def golden_json() -> dict:
 
 
 @pytest.fixture(scope="module")
-def converted(golden, tmp_path_factory):
+def folder(golden, tmp_path_factory):
     from blip_udfs.convert import convert
-    from blip_udfs.model import load
 
     folder = tmp_path_factory.mktemp("original") / "converted"
     convert(ORIGINAL / "model_tiny_retrieval.pth", folder, ORIGINAL / "config.json", ORIGINAL / "vocab.txt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def converted(folder):
+    from blip_udfs.model import load
+
     return load(str(folder))
 
 
@@ -54,6 +60,30 @@ def test_token_ids_equal_the_originals(golden, converted):
     padded[:, : ids.shape[1]] = ids
     assert (padded == golden["input_ids"]).all()
     assert (mask == (ids != 0)).all()
+
+
+def test_sql_gives_the_originals_numbers(spark, golden, folder):
+    rows = [(index, str(ORIGINAL / name)) for index, name in enumerate(golden["images"])]
+    spark.createDataFrame(rows, "id INT, image STRING").createOrReplaceTempView("originals")
+    sentences = spark.createDataFrame(list(enumerate(golden["texts"])), "text_id INT, text STRING")
+    sentences.createOrReplaceTempView("sentences")
+    pairs = "FROM originals CROSS JOIN sentences ORDER BY text_id, id"
+    spark.conf.set("spark.blip.model", str(folder))
+    try:
+        images = [row[0] for row in spark.sql("SELECT blip_image_embed(image) FROM originals ORDER BY id").collect()]
+        texts = [row[0] for row in spark.sql("SELECT blip_text_embed(text) FROM sentences ORDER BY text_id").collect()]
+        near(np.array(images), golden["image_embed"], EMBEDDING)
+        near(np.array(texts), golden["text_embed"], EMBEDDING)
+        for token in ("cls", "enc"):
+            spark.conf.set("spark.blip.itm.token", token)
+            found = spark.sql(f"SELECT blip_itm_logit(image, text), blip_itm(image, text) {pairs}").collect()
+            expected = golden[f"itm_logits_{token}"].reshape(-1, 2)
+            near(np.array([row[0] for row in found]), expected[:, 1], LOGIT)
+            no, yes = expected.T
+            near(np.array([row[1] for row in found]), 1 / (1 + np.exp(no - yes)), LOGIT)
+    finally:
+        spark.conf.unset("spark.blip.model")
+        spark.conf.unset("spark.blip.itm.token")
 
 
 def test_embeddings_and_itc_equal_the_originals(golden, converted, golden_pixels):
