@@ -82,9 +82,8 @@ def base_model(folder: Path) -> Path:
 
     if not (folder / "model.safetensors").exists():
         torch.manual_seed(0)
-        words = (DEMO / "vocab.txt").read_text() if (DEMO / "vocab.txt").exists() else vocabulary_of(DEMO)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "vocab.txt").write_text(words)
+        (folder / "vocab.txt").write_text(vocabulary_of(DEMO))
         text = {"num_attention_heads": 12, "vocab_size": 30524, "bos_token_id": 30522}
         BlipForImageTextRetrieval(BlipConfig(text_config=text)).save_pretrained(folder)
         BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)

@@ -2,7 +2,7 @@ package org.apache.spark.sql.blip
 
 import java.util.Locale
 
-import org.apache.hadoop.fs.{FileStatus, Path, PathFilter}
+import org.apache.hadoop.fs.{FileStatus, FileSystem, Path, PathFilter}
 
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.{And, AttributeReference, BoundReference, Expression, Predicate}
@@ -35,7 +35,8 @@ abstract class OnceFiles(spark: SparkSession, data: Path, columns: Seq[String]) 
   /** The files of these sequences by their values of the partition columns. */
   protected def partitions(sequences: Seq[Path]): Seq[(Seq[String], Seq[FileStatus])]
 
-  protected def fileSystem: org.apache.hadoop.fs.FileSystem = data.getFileSystem(spark.sessionState.newHadoopConf())
+  // asked for each sequence: its configuration is copied once
+  @transient protected lazy val fileSystem: FileSystem = data.getFileSystem(spark.sessionState.newHadoopConf())
 
   private def row(values: Seq[String]): InternalRow = InternalRow.fromSeq(values.map(UTF8String.fromString))
 
