@@ -137,13 +137,15 @@ def captions(scene: dict[str, Any], weather: str, period: str, region: str, seed
     return [true_sentence(facts, rng).text for _ in range(count)]
 
 
-def true_sentence(facts: Facts, rng: random.Random, held_out: bool = False) -> Sentence:
-    """A random sentence that is true of the facts."""
-    return say(true_conditions(facts, rng), rng, held_out)
+def true_sentence(facts: Facts, rng: random.Random, held_out: bool = False, binding: float = 0.0) -> Sentence:
+    """A random sentence that is true of the facts; a share of `binding` tells which thing is where."""
+    return say(true_conditions(facts, rng, binding), rng, held_out)
 
 
-def true_conditions(facts: Facts, rng: random.Random) -> tuple[Condition, ...]:
+def true_conditions(facts: Facts, rng: random.Random, binding: float = 0.0) -> tuple[Condition, ...]:
     """One to four claims: something of the place and sky, something of the things."""
+    if facts.things and binding and rng.random() < binding:
+        return tuple(things_bound(facts, rng))
     about_place = [("road", facts.road)]
     if facts.sky_seen:
         about_place += [("weather", said_of(facts.weather, rng, 0.3)), ("period", said_of(facts.period, rng))]
@@ -172,13 +174,30 @@ def things_claimed(facts: Facts, rng: random.Random) -> list[Condition]:
     if len(facts.things) > 1:
         one, other = rng.sample(facts.things, 2)
         claims.append(lambda: [Condition("thing", described(each, rng, 0.4)) for each in (one, other)])
-        a, b = (Thing(each.kind, each.color if rng.random() < 0.4 else None) for each in (one, other))
-        relations = [
-            each for each in W.RELATIONS if (a.kind, a.color) != (b.kind, b.color) and related(facts, a, each, b)
-        ]
-        if relations:
-            claims += [lambda: [Condition("relation", (a, rng.choice(relations), b))]] * 2
+        if relations := relations_of(one, other, facts, rng):
+            claims += [lambda: [rng.choice(relations)]] * 2
     return rng.choice(claims)()
+
+
+def relations_of(one: Thing, other: Thing, facts: Facts, rng: random.Random) -> list[Condition]:
+    """How one stands to the other, when words tell them apart."""
+    a, b = (Thing(each.kind, each.color if rng.random() < 0.4 else None) for each in (one, other))
+    told_apart = (a.kind, a.color) != (b.kind, b.color)
+    return [Condition("relation", (a, each, b)) for each in W.RELATIONS if told_apart and related(facts, a, each, b)]
+
+
+def things_bound(facts: Facts, rng: random.Random) -> list[Condition]:
+    """A relation; else a pair; else a thing and its side."""
+    pairs = list(permutations(facts.things, 2))
+    rng.shuffle(pairs)
+    if pairs and rng.random() < 0.6:
+        for one, other in pairs:
+            if relations := relations_of(one, other, facts, rng):
+                return [rng.choice(relations)]
+    if pairs and rng.random() < 0.5:
+        return [Condition("thing", described(each, rng)) for each in pairs[0]]
+    thing = rng.choice(facts.things)
+    return [Condition("thing", replace(described(thing, rng), side=thing.side))]
 
 
 def described(thing: Thing, rng: random.Random, share: float = 0.5) -> Thing:
@@ -219,7 +238,7 @@ def changed(condition: Condition, facts: Facts, rng: random.Random) -> Condition
         return Condition("count", (kind, other_than(number, W.NUMBERS, rng)))
     if condition.about == "relation":
         one, relation, other = condition.value
-        if rng.random() < 0.5:
+        if rng.random() < 0.6:
             return Condition("relation", (other, relation, one))
         if rng.random() < 0.5:
             return Condition("relation", (changed_thing(one, facts, rng), relation, other))

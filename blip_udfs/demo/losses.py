@@ -167,5 +167,5 @@ def packed(rows: list[list[list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
     return ids.clamp(min=0), segments, positions.clamp(min=0)
 
 
-def sample_sentences(facts: list[Facts], rng: random.Random) -> list[Sentence]:
-    return [true_sentence(fact, rng) for fact in facts for _ in range(CAPTIONS)]
+def sample_sentences(facts: list[Facts], rng: random.Random, binding: float) -> list[Sentence]:
+    return [true_sentence(fact, rng, binding=binding) for fact in facts for _ in range(CAPTIONS)]

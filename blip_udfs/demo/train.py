@@ -27,12 +27,14 @@ VALIDATION_SEED, VALIDATION_SCENES = 900_001, 1000
 
 @dataclass(frozen=True)
 class Stage:
-    """Some steps with one learning rate at its peak and the weights of the losses that count in them."""
+    """Some steps with one learning rate at its peak and the weights of the losses that count in them; `binding` is
+    the share of sentences that tell which thing is where, on top of those that do so by chance."""
 
     name: str
     steps: int
     learning_rate: float
     weights: dict[str, float]
+    binding: float = 0.0
 
     @property
     def trains_vision(self) -> bool:
@@ -56,6 +58,9 @@ STAGES = (
     Stage("texts", 4000, 1e-3, TEXTS),
     Stage("together", 500, 6e-4, TOGETHER),
     Stage("texts again", 900, 6e-4, TEXTS),
+    Stage("bindings", 2500, 8e-4, TEXTS, binding=0.6),
+    Stage("together again", 900, 4e-4, TOGETHER, binding=0.5),
+    Stage("bindings again", 2500, 6e-4, TEXTS, binding=0.5),
 )
 
 
@@ -158,7 +163,7 @@ class Trainer:
             out["image"] = losses.image_loss(self.heads, features, facts)
             out["columns"] = losses.column_loss(self.heads, features)
         if stage.trains_text:
-            sentences = losses.sample_sentences(facts, rng)
+            sentences = losses.sample_sentences(facts, rng, stage.binding)
             cls = features[:, 0]
             out["itc"], similarity, true = losses.itc_loss(self.model, self.heads, self.texts, cls, sentences, facts)
             torch.manual_seed(rng.randrange(2**31))  # the draw of hard sentences repeats too
