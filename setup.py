@@ -73,7 +73,8 @@ setup(
     packages=find_packages(include=["blip_udfs", "blip_udfs.*"]),
     include_package_data=True,
     package_data={
-        "blip_udfs": ["VERSION", "*.j2", "demo/*.j2", "*.sql", "catalyst/*.scala", "catalyst/*.jar", "demo/model/*"],
+        "blip_udfs": ["VERSION", "*.j2", "*.css", "*.js", "*.sql", "catalyst/*.scala", "catalyst/*.jar"],
+        "blip_udfs.demo": ["*.j2", "model/*"],
     },
     install_requires=REQUIRES,
     extras_require={"connect": CONNECT, "plots": PLOTS, "bench": BENCH, "dev": DEV + CONNECT + PLOTS + BENCH},

@@ -6,8 +6,10 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blip_udfs import __version__
@@ -164,6 +166,52 @@ WAREHOUSE = click.option(
 def sql(warehouse: Path, flags: tuple[str, ...]) -> None:
     """Run pyspark's own spark-sql with the functions; every flag passes through (-e, -f, -d, --master ...)."""
     spark_tool("spark-sql", warehouse, *flags)
+
+
+@main.command()
+@click.argument("sentences", nargs=-1)
+@click.option("--table", default="once_embeddings", help="Table with image and embedding, or its Parquet folder.")
+@click.option("--where", help="SQL condition that rows must meet first.")
+@click.option("-k", default=12, type=click.IntRange(min=1), help="How many rows.")
+@click.option("--any", "any_of", is_flag=True, help="Any of several sentences, not all.")
+@click.option("--not", "but_not", multiple=True, help="A sentence that must not match; may be repeated.")
+@click.option("--like", help="An image to find similar ones of, in place of sentences.")
+@click.option("--one-per", help="Column: of rows with the same value only the best, such as sequence_id.")
+@click.option("--seconds", type=float, help="The best of each sequence and so many seconds.")
+@click.option("--candidates", default=256, type=click.IntRange(min=0), help="Rows that ITM scores; 0 = all.")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write the pictures' page.")
+@click.option("--open", "opened", is_flag=True, help="Show the page in the browser.")
+@click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a contact sheet, PNG.")
+@click.option("--export", type=click.Path(dir_okay=False, path_type=Path), help="Write the sequences' ids, one a line.")
+@click.option("--model", default="demo", help="As spark.blip.model.")
+@WAREHOUSE
+def search(
+    model: str,
+    warehouse: Path,
+    page: Path | None,
+    opened: bool,
+    sheet: Path | None,
+    export: Path | None,
+    **question: Any,
+) -> None:
+    """Search a table of embeddings for SENTENCES: ranked rows here, pictures in a page."""
+    from blip_udfs import find
+
+    asked = find.Question(**question)
+    spark = find.session(model, None if Path(asked.table).is_dir() else persistent(warehouse))
+    try:
+        rows, pictures = find.find(spark, asked, Console())
+        if page or opened:
+            page = pictures.save(page or Path(tempfile.gettempdir()) / "blip-udfs-search.html")
+            click.echo(f"Pictures: {page}")
+        if sheet:
+            click.echo(f"Contact sheet: {pictures.contact_sheet(sheet)}")
+        if export:
+            click.echo(f"{export}: {find.write_sequences(rows, export)} sequences")
+    finally:
+        spark.stop()
+    if page and opened:
+        click.launch(str(page))
 
 
 @main.command(context_settings=TOOL, add_help_option=False)

@@ -1,10 +1,12 @@
-"""Ranked rows with an `image` column -> a self-contained HTML page and a PNG contact sheet."""
+"""Ranked rows with an `image` column -> a self-contained HTML page and a contact sheet."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +16,26 @@ if TYPE_CHECKING:
     from PIL import Image
     from pyspark.sql import DataFrame
 
-WIDTH = 480  # pixels of a picture in the page: sharp at 19 rem on a dense screen, about 30 kB as JPEG
-MOST_ROWS = 200  # keeps a page under 10 MB
-SHOWN = ("sequence_id", "frame_id", "camera", "weather", "period", "region")
+MOST_ROWS = 200
+MOST_BYTES = 9_000_000  # of a page's pictures in base64: with its text the page stays under 10 MB
+# a picture's longest side in pixels and its JPEG quality, the best first: what fits in the page is taken
+STEPS = ((1280, 85), (960, 82), (720, 80), (480, 75), (320, 70), (160, 60))
+SKY, FRAME = ("weather", "period", "region"), ("sequence_id", "frame_id", "camera")  # facts, by their line
 
 
 @dataclass(frozen=True)
 class Card:
-    """One row: its picture, score and the facts that are shown beside it."""
+    """One row: its picture (JPEG, None if it does not decode), file, score and the facts shown beside it."""
 
-    image: Image.Image
+    picture: bytes | None
     source: str | None
     score: float | None
     facts: tuple[tuple[str, str], ...]
+    problem: str = ""
 
     @property
     def link(self) -> str | None:
-        """The full picture, where the row names a local file."""
+        """The file itself, where the row names a local one."""
         if self.source is None:
             return None
         path = Path(unquote(urlparse(self.source).path) if self.source.startswith("file:") else self.source)
@@ -40,30 +45,59 @@ class Card:
     def name(self) -> str:
         return ", ".join(value for _, value in self.facts)
 
+    def line(self, names: tuple[str, ...]) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in self.facts if name in names]
+
+    @property
+    def score_text(self) -> str:
+        return "" if self.score is None else f"{self.score:.4f}"
+
 
 @dataclass
 class Gallery:
-    """Sections of cards; shows itself in a notebook, `save` writes the page, `contact_sheet` the PNG."""
+    """Sections of cards under a title and a note; shows itself in a notebook. `save` writes the page,
+    `contact_sheet` the PNG."""
 
     title: str
+    note: str = ""
     sections: list[tuple[str, list[Card]]] = field(default_factory=list)
 
     def add(self, df: DataFrame, title: str = "") -> Gallery:
         """One more section: the rows of `df` in their order, at most 200 (they are collected)."""
         rows = df.limit(MOST_ROWS).collect()
-        self.sections.append((title, [card(row.asDict()) for row in rows]))
+        with ThreadPoolExecutor() as pool:
+            self.sections.append((title, list(pool.map(card, [row.asDict() for row in rows]))))
         return self
 
     def html(self) -> str:
+        """The page. Nothing in it is loaded from elsewhere, and no script runs but its own, whatever the rows say."""
         from jinja2 import Environment, PackageLoader
 
-        page = Environment(loader=PackageLoader("blip_udfs", "."), autoescape=True).get_template("gallery.html.j2")
-        sections = [{"title": title, "cards": list(map(shown, cards))} for title, cards in self.sections]
-        return page.render(title=self.title, sections=sections)
+        pages = Environment(loader=PackageLoader("blip_udfs", "."), autoescape=True, trim_blocks=True)
+        script = Path(__file__).with_name("gallery.js").read_text(encoding="utf-8")
+        most = MOST_BYTES * 3 // 4 // max(1, sum(len(cards) for _, cards in self.sections))
+        return pages.get_template("gallery.html.j2").render(
+            title=self.title,
+            note=self.note,
+            sections=[(title, [shown(each, most) for each in cards]) for title, cards in self.sections],
+            script=script,
+            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        )
 
     def _repr_html_(self) -> str:
         # a frame keeps the page's style away from the notebook's
-        return f'<iframe srcdoc="{html.escape(self.html())}" style="width:100%;height:620px;border:0"></iframe>'
+        return f'<iframe srcdoc="{html.escape(self.html())}" style="width:100%;height:680px;border:0"></iframe>'
+
+    def show(self) -> None:
+        """The page in a notebook's output: by displayHTML on Databricks, else as IPython displays it."""
+        from IPython import get_ipython
+        from IPython.display import display
+
+        names = getattr(get_ipython(), "user_ns", {})
+        if "displayHTML" in names:
+            names["displayHTML"](self.html())
+        else:
+            display(self)
 
     def save(self, path: str | Path) -> Path:
         Path(path).write_text(self.html(), encoding="utf-8")
@@ -71,15 +105,13 @@ class Gallery:
 
     def sheet(self, columns: int = 3, width: int = 400) -> Image.Image:
         """All sections as one picture, `columns` images of `width` pixels a row, each section under its title."""
-        from PIL import Image
+        from blip_udfs.sheet import sheet
 
-        strips = [strip(title, cards, columns, width) for title, cards in self.sections]
-        whole = Image.new("RGB", (max(s.width for s in strips), sum(s.height for s in strips)), "white")
-        top = 0
-        for each in strips:
-            whole.paste(each, (0, top))
-            top += each.height
-        return whole
+        return sheet(self.sections, columns, width)
+
+    def jpeg(self, columns: int = 3, width: int = 300) -> bytes:
+        """`sheet` as JPEG, a fifth of the PNG: for `IPython.display.Image` in a notebook that is committed."""
+        return encoded(self.sheet(columns, width), quality=80)
 
     def contact_sheet(self, path: str | Path, columns: int = 3) -> Path:
         """Writes `sheet` as a PNG."""
@@ -87,56 +119,69 @@ class Gallery:
         return Path(path)
 
 
-def gallery(df: DataFrame, title: str = "blip_udfs") -> Gallery:
+def gallery(df: DataFrame, title: str = "blip_udfs", note: str = "") -> Gallery:
     """The rows of `df`, in their order, as pictures. Needs an `image` column (BINARY, or STRING: a path that this
-    machine can read); shows `score` and the ONCE columns that are there.
+    machine can read); shows `score` and the ONCE columns that are there. In place of an image that does not decode
+    stands the reason.
 
-    Raises ValueError without an `image` column, ImageError for an image that does not decode.
+    Raises ValueError without an `image` column.
     """
     if "image" not in df.columns:
         raise ValueError(f"gallery: expected a column image, got {', '.join(df.columns)}; select it, or rename yours")
-    return Gallery(title).add(df, title)
+    return Gallery(title, note).add(df, title)
 
 
 def card(row: dict[str, Any]) -> Card:
-    from blip_udfs.images import decode
+    from blip_udfs.images import ImageError, decode
 
-    image = row["image"] if isinstance(row["image"], str) else bytes(row["image"])
-    facts = tuple((name, str(row[name])) for name in SHOWN if row.get(name) is not None)
-    return Card(decode(image), image if isinstance(image, str) else None, row.get("score"), facts)
+    image = bytes(row["image"]) if isinstance(row["image"], (bytes, bytearray)) else row["image"]
+    source = image if isinstance(image, str) else None
+    facts = tuple((name, str(row[name])) for name in SKY + FRAME if row.get(name) is not None)
+    try:
+        if image is None:
+            raise ImageError("image is NULL")
+        picture = jpeg(decode(image), *STEPS[0])
+    except ImageError as error:
+        return Card(None, source, row.get("score"), facts, str(error))
+    return Card(picture, source, row.get("score"), facts)
 
 
-def shown(card: Card) -> dict[str, Any]:
-    """What the template shows of a card; the picture is embedded, so that the page loads nothing."""
-    picture = card.image.resize((WIDTH, max(1, round(WIDTH * card.image.height / card.image.width))))
+def jpeg(image: Image.Image, side: int, quality: int) -> bytes:
+    """The image with no side longer than `side` pixels."""
+    smaller = image.copy()
+    smaller.thumbnail((side, side))
+    return encoded(smaller, quality)
+
+
+def encoded(image: Image.Image, quality: int) -> bytes:
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=82)
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def fitted(picture: bytes, most: int) -> bytes:
+    """The picture in at most `most` bytes, as large as they allow; at the least 160 px."""
+    from PIL import Image
+
+    if len(picture) <= most:
+        return picture
+    whole = Image.open(io.BytesIO(picture))
+    smaller = b""
+    for side, quality in STEPS[1:]:
+        smaller = jpeg(whole, side, quality)
+        if len(smaller) <= most:
+            break
+    return smaller
+
+
+def shown(card: Card, most: int) -> dict[str, Any]:
+    """What the template shows of a card; the picture, in at most `most` bytes, is part of the page."""
+    data = "" if card.picture is None else base64.b64encode(fitted(card.picture, most)).decode("ascii")
     return {
-        "picture": f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode('ascii')}",
-        "width": picture.width,
-        "height": picture.height,
+        "picture": f"data:image/jpeg;base64,{data}" if data else "",
+        "problem": card.problem,
         "link": card.link,
         "name": card.name,
-        "score": None if card.score is None else f"{card.score:.4f}",
-        "facts": card.facts,
+        "score": card.score_text,
+        "lines": [line for line in (card.line(SKY), card.line(FRAME)) if line],
     }
-
-
-def strip(title: str, cards: list[Card], columns: int, width: int, gap: int = 12) -> Image.Image:
-    """A title over rows of pictures, each over two lines that say what it is."""
-    from PIL import Image, ImageDraw, ImageFont, ImageOps
-
-    heading, small = ImageFont.load_default(20), ImageFont.load_default(13)
-    height = round(width * 0.5625)
-    rows = -(-len(cards) // columns)
-    picture = Image.new("RGB", (columns * (width + gap) + gap, 44 + rows * (height + 52)), "white")
-    draw = ImageDraw.Draw(picture)
-    draw.text((gap, 12), title, "black", heading)
-    for index, each in enumerate(cards):
-        x, y = gap + index % columns * (width + gap), 44 + index // columns * (height + 52)
-        picture.paste(ImageOps.pad(each.image, (width, height), color="#eeeeee"), (x, y))
-        score = "" if each.score is None else f"{each.score:.4f}   "
-        facts = dict(each.facts)
-        draw.text((x, y + height + 4), score + " ".join(list(facts.values())[:3]), "black", small)
-        draw.text((x, y + height + 22), " ".join(list(facts.values())[3:]), "#555555", small)
-    return picture

@@ -1,6 +1,7 @@
 """`search` against BLIP's protocol computed by hand."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,9 +105,72 @@ def test_rows_without_embedding_come_behind(spark, use_model, rows):
     assert len(found) == 7 and (found[-1].image, found[-1].score) == ("file:/nowhere.jpg", None)
 
 
+def itm_of(rows, tiny_model, texts):
+    """(rows, texts): blip_itm of each, and ITC similarity, from the model called directly."""
+    from blip_udfs.images import pixels
+
+    model = load(str(tiny_model))
+    images = np.stack([pixels(row[0].removeprefix("file:"), model.image_size) for row in rows])
+    features = model.features(images)
+    logits = [model.itm_logits(features, [text] * len(rows)) for text in texts]
+    return np.stack([model.match_probability(each) for each in logits], 1), model.embed_images(
+        images
+    ) @ model.embed_texts(texts).T
+
+
+SEVERAL = [
+    ({"query": ["a bus", "in the rain"]}, lambda p: p[:, :2].min(1), lambda s: s[:, :2].min(1)),
+    ({"query": ["a bus", "in the rain"], "any_of": True}, lambda p: p[:, :2].max(1), lambda s: s[:, :2].max(1)),
+    (
+        {"query": "a bus", "but_not": ["at night", "a tunnel"]},
+        lambda p: np.minimum(p[:, 0], 1 - p[:, 2:].max(1)),
+        lambda s: s[:, 0] - s[:, 2:].max(1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "score", "near"), SEVERAL)
+def test_several_sentences(spark, use_model, rows, arguments, score, near):
+    from tests.plans import evaluations
+
+    match, itc = itm_of(rows, use_model, ["a bus", "in the rain", "at night", "a tunnel"])
+    nearest = sorted(range(len(rows)), key=lambda index: -near(itc)[index])[:12]
+    best = sorted(nearest, key=lambda index: -score(match)[index])[:5]
+    df = search(spark.table("searched"), k=5, candidates=12, **arguments)
+    found, scored = evaluations(df, "try_blip_itm_many")
+    assert scored == 12  # each image once
+    assert [row.image for row in found] == [rows[index][0] for index in best]
+    np.testing.assert_allclose([row.score for row in found], score(match)[best], atol=1e-5)
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_like_a_picture(spark, use_model, rows, as_bytes):
+    path = rows[3][0]
+    like = Path(path.removeprefix("file:")).read_bytes() if as_bytes else path
+    found = search(spark.table("searched"), like=like, k=len(rows)).select("image", "embedding", "score").collect()
+    assert found[0].score == pytest.approx(1, abs=1e-5) and path in [row.image for row in found[:2]]
+    this = np.array(next(row.embedding for row in found if row.image == path))
+    expected = sorted((float(np.dot(row.embedding, this)) for row in found), reverse=True)
+    np.testing.assert_allclose([row.score for row in found], expected, atol=1e-5)
+
+
+def test_one_per_seconds(spark, use_model, rows):
+    moments = {}
+    table = spark.table("searched").collect()
+    for row, image in ((row, row.image) for row in table):
+        (score,) = (itc + logit for key, _, itc, logit in rows if key == image)
+        moment = row.sequence_id, row.timestamp.timestamp() // 1
+        moments[moment] = max(moments.get(moment, (-1e9, "")), (score, image))
+    found = search(spark.table("searched"), QUERY, k=50, candidates=0, seconds=1).collect()
+    assert [row.image for row in found] == [image for _, image in sorted(moments.values(), reverse=True)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"query": ()}, "expected a sentence or a picture in `like` to search for, got neither"),
+        ({"like": "x.jpg"}, "expected sentences or a picture in `like`, got both; search twice and join the rows"),
+        ({"seconds": 0}, "seconds: expected more than 0, got 0"),
         ({"k": 0}, "k: expected 1 or more rows, got 0"),
         ({"candidates": -1}, r"candidates: expected 0 \(all rows\) or more, got -1"),
         ({"embedding": "vector"}, "expected a column vector, the table has sequence_id, .*; name another"),
@@ -115,4 +179,4 @@ def test_rows_without_embedding_come_behind(spark, use_model, rows):
 )
 def test_wrong_arguments(spark, rows, arguments, message):
     with pytest.raises(ValueError, match=message):
-        search(spark.table("searched"), QUERY, **arguments)
+        search(spark.table("searched"), **({"query": QUERY} | arguments))

@@ -1,0 +1,11 @@
+-- A car, but not at night: the score is the lesser of the probabilities that the one holds and the other does not.
+WITH candidates AS (
+  SELECT *
+  FROM once_embeddings
+  ORDER BY vector_inner_product(embedding, blip_text_embed('a car'))
+           - vector_inner_product(embedding, blip_text_embed('at night')) DESC
+  LIMIT 256
+)
+SELECT sequence_id, frame_id, camera, weather, period, image, least(matches[0], 1 - matches[1]) AS score
+FROM (SELECT *, try_blip_itm_many(image, array('a car', 'at night')) AS matches FROM candidates)
+ORDER BY score DESC LIMIT 12;
