@@ -2,6 +2,7 @@
 
 import io
 import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -44,12 +45,23 @@ def page(ranked, tmp_path_factory):
     return gallery(ranked, f"a truck {ATTACK}", f"of a table {ATTACK}").save(tmp_path_factory.mktemp("page") / "a.html")
 
 
+class Tags(HTMLParser):
+    """The names of all attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.attributes |= {name for name, _ in attrs}
+
+
 def noise(folder, files: int) -> list[str]:
     """Pictures that JPEG cannot make small."""
     random = np.random.default_rng(0)
     paths = [str(folder / f"{number}.png") for number in range(files)]
     for path in paths:
-        Image.fromarray(random.integers(0, 256, (510, 960, 3), np.uint8)).save(path, compress_level=0)
+        Image.fromarray(random.integers(0, 256, (255, 480, 3), np.uint8)).save(path, compress_level=0)
     return paths
 
 
@@ -58,8 +70,9 @@ def test_the_page_shows_rows_in_order_and_loads_nothing(ranked):
     assert text.index("0.9877") < text.index("0.5000") < text.index("lost.png: no such file")
     assert "two &lt;b&gt;pictures" in text and "of &lt;i&gt;a table" in text
     assert text.count("<script>") == 1  # its own
-    attributes = [name for tag in re.findall(r"<(?:img|a)\b[^>]*>", text) for name in re.findall(r"\s([\w-]+)=", tag)]
-    assert "onerror" not in attributes
+    tags = Tags()
+    tags.feed(text)
+    assert not [name for name in tags.attributes if name.startswith("on")]
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", text)
 
 
@@ -101,7 +114,7 @@ def test_the_whole_picture_by_keys(browser, page):
     assert browser.run(f"{element('.full')}.naturalWidth") == 1280
     assert browser.run(f"{element('.bar .score')}.textContent") == "0.9877"
     browser.press("ArrowRight")
-    facts = browser.run(f"{element('.bar .facts')}.innerText").split()
+    facts = browser.run("[...document.querySelectorAll('.bar dd')].map(e => e.innerText)")
     assert facts == ["sunny", "night", "000080", "1617", "cam03"]
     assert browser.run(f"{element('.bar .file')}.href").endswith("/b.png")
     browser.press("ArrowRight")  # the missing one has no picture: round to the first
