@@ -152,7 +152,19 @@ def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
         "the same with a literal array": partial(nearest, literal),
         "pyarrow and numpy": partial(scan, files, wanted),
     }
-    return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds)
+    return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds) + growth(folder, rounds)
+
+
+def growth(folder: Path, rounds: int) -> list[Result]:
+    """The same query over more and more rows, in one run."""
+    spark, out = session(folder, "demo"), []
+    for rows in (100_000, 1_000_000, 4_000_000):
+        spark.read.parquet(str(vectors(folder / f"vectors_{rows}", rows))).createOrReplaceTempView("vectors")
+        vector = "array_repeat(CAST(0.0625 AS FLOAT), 256)"
+        query = f"SELECT id, vector_inner_product(embedding, {vector}) AS similarity FROM vectors"
+        ask = spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect
+        out += interleaved("growth with rows", "rows/s", rows, {f"top 10 of {rows:,} x 256": ask}, rounds)
+    return out
 
 
 def cascade(folder: Path, rounds: int) -> list[Result]:
