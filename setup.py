@@ -46,6 +46,7 @@ DEV = [
     "nbformat>=5.10",  # reads and writes them
     "ipykernel>=6.29",  # the kernel that they run in
     "hypothesis>=6.100",  # property tests
+    "psutil>=6.0",  # memory of a server's processes in the load test
 ]
 
 

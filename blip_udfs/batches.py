@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 from cachetools import LRUCache
 
+from blip_udfs.doors import limit
 from blip_udfs.features import is_features, unpack_features
 from blip_udfs.images import ImageError, image_error, pixels
 from blip_udfs.session import Settings
+from blip_udfs.sources import ClosedError
 
 if TYPE_CHECKING:
     from blip_udfs.model import Blip
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 DECODERS = 2  # threads that read and decode while the model works; Pillow releases the interpreter lock
 TEXTS_AT_ONCE = 64
 TEXTS_KEPT = 10_000  # embeddings of texts that a worker remembers: about 10 MB of 256 floats each
+LONGEST_KEPT = 1_000  # characters of such a text
 
 _text_embeddings: LRUCache[tuple[str, str], np.ndarray] = LRUCache(TEXTS_KEPT)
 
@@ -169,7 +172,7 @@ def prepared(model: Blip, row: tuple) -> tuple | ImageError | None:
 
 def loaded(image: Any, model: Blip) -> np.ndarray:
     if isinstance(image, bytes) and is_features(image):
-        return unpack_features(image, model.digest)
+        return unpack_features(image, model.digest, model.features_shape)
     return pixels(checked_image(image), model.image_size)
 
 
@@ -200,13 +203,19 @@ def checked_texts(texts: Any) -> Any:
 def checked_text(text: Any) -> str | None:
     if not isinstance(text, (str, type(None))):
         raise TypeError(f"text: expected STRING, got {type(text).__name__}: {text!r:.80}; CAST it AS STRING")
+    most = limit("BLIP_MAX_TEXT_CHARACTERS")
+    if text is not None and len(text) > most:
+        raise ValueError(
+            f"text of {len(text):,} characters, which begins {text[:40]!r}: expected at most {most:,}; BLIP reads its "
+            "first 35 tokens"
+        )
     return text
 
 
 def results(rows: list, forward: Callable[..., Iterable], tolerant: bool) -> pd.Series:
     """One result per row, None where there is none."""
-    errors = [row for row in rows if isinstance(row, ImageError)]
-    if errors and not tolerant:
+    errors = [row for row in rows if isinstance(row, ClosedError if tolerant else ImageError)]
+    if errors:
         raise errors[0]
     usable = [index for index, row in enumerate(rows) if isinstance(row, tuple)]
     values: list[Any] = [None] * len(rows)
@@ -268,8 +277,10 @@ def probabilities(model: Blip, settings: Settings, image: np.ndarray, texts: lis
 
 def logits_of(model: Blip, settings: Settings, image: np.ndarray, texts: list[str | None]) -> list[np.ndarray | None]:
     """As probabilities, but float32 (2,): no match, match."""
-    given = [text for text in texts if text is not None]
-    rows = iter(model.itm_logits_of_many(image, given, settings.itm_token))
+    given = (text for text in texts if text is not None)
+    rows = chain.from_iterable(
+        model.itm_logits_of_many(image, some, settings.itm_token) for some in chunked(given, TEXTS_AT_ONCE)
+    )
     return [None if text is None else next(rows) for text in texts]
 
 
@@ -318,5 +329,5 @@ def text_embeddings(model: Blip, texts: list[str | None]) -> list[np.ndarray | N
     for keys_at_once in chunked(iter(new), TEXTS_AT_ONCE):
         vectors = model.embed_texts([text for _, text in keys_at_once])  # (B, D)
         known.update(zip(keys_at_once, vectors, strict=True))
-    _text_embeddings.update({key: known[key] for key in new})
+    _text_embeddings.update({key: known[key] for key in new if len(key[1]) <= LONGEST_KEPT})
     return [None if key is None else known[key] for key in keys]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blip_udfs.doors import allowed_models
+
 DEMO = Path(__file__).parent / "demo" / "model"
 PATTERNS = ("*.json", "vocab.txt", "*.safetensors")  # what is asked of the hub; never a pickle, never code
+PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+LONGEST_NAME = 4096  # characters
+MAX_JSON = 64 << 20  # bytes of a configuration or vocabulary, which are read whole; weights are mapped
 OPENAI_CLIP_MEAN, OPENAI_CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = 3  # Pillow's number, as preprocessor_config.json writes it
 
@@ -68,10 +72,12 @@ def find(name: str) -> Checkpoint:
     Raises ModelError when the name is not among BLIP_ALLOWED_MODELS (names separated by commas; a folder allows
     what is in it), or files are missing.
     """
-    check_allowed(name)
+    if len(name) > LONGEST_NAME or "\0" in name:
+        raise ModelError(f"model: expected a name, got {len(name):,} characters, which begin {name[:40]!r}")
+    folder = Path(name.removeprefix("file://").removeprefix("file:")).expanduser()
+    check_allowed(name, folder)
     if name == "demo":
         return files_of(name, DEMO)
-    folder = Path(name.removeprefix("file://").removeprefix("file:")).expanduser()
     if folder.is_dir():
         return files_of(folder.resolve().name, folder.resolve())
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
@@ -79,14 +85,14 @@ def find(name: str) -> Checkpoint:
     return files_of(name, download(name))
 
 
-def check_allowed(name: str) -> None:
-    allowed = [each.strip() for each in os.environ.get("BLIP_ALLOWED_MODELS", "").split(",") if each.strip()]
-    real = Path(name).resolve()
-    if (
-        allowed
-        and name not in allowed
-        and not any(Path(each).resolve() in real.parents for each in allowed if "/" in each and Path(each).is_dir())
-    ):
+def check_allowed(name: str, folder: Path) -> None:
+    allowed = allowed_models()
+    if not allowed or name in allowed:
+        return
+    folders = [Path(each).resolve() for each in allowed if "/" in each and Path(each).is_dir()]
+    real = folder.resolve()
+    # a folder that is there: else a hub id would pass as a folder that could be there
+    if not (folder.is_dir() and any(each in (real, *real.parents) for each in folders)):
         raise ModelError(
             f"model '{name}' is not allowed here, only {', '.join(allowed)}; whoever runs the cluster can add it to "
             "BLIP_ALLOWED_MODELS on the executors"
@@ -112,7 +118,7 @@ def files_of(name: str, folder: Path) -> Checkpoint:
         name=name,
         folder=folder,
         config=existing(folder / "config.json", name),
-        preprocessor=next((file for file in preprocessors if file.exists()), None),
+        preprocessor=next((existing(file, name) for file in preprocessors if file.exists()), None),
         tokenizer=tokenizer_files(name, folder),
         weights=weight_files(name, folder),
     )
@@ -121,26 +127,30 @@ def files_of(name: str, folder: Path) -> Checkpoint:
 def existing(file: Path, name: str) -> Path:
     if not file.is_file():
         raise ModelError(f"model '{name}': expected {file.name} in {file.parent}, found none; is the copy complete?")
+    if file.suffix != ".safetensors" and (size := file.stat().st_size) > MAX_JSON:
+        raise ModelError(f"model '{name}': expected {file} of at most {MAX_JSON:,} bytes, got {size:,}")
     return file
 
 
 def tokenizer_files(name: str, folder: Path) -> tuple[Path, ...]:
     if (folder / "tokenizer.json").is_file():
-        return (folder / "tokenizer.json",)
+        return (existing(folder / "tokenizer.json", name),)
     settings = folder / "tokenizer_config.json"
-    return (existing(folder / "vocab.txt", name), *([settings] if settings.is_file() else []))
+    vocabulary = existing(folder / "vocab.txt", name)
+    return (vocabulary, existing(settings, name)) if settings.is_file() else (vocabulary,)
 
 
 def weight_files(name: str, folder: Path) -> tuple[Path, ...]:
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if single.is_file() or not index.is_file():
-        if not single.is_file() and (pickles := sorted(file.name for file in folder.glob("*.bin"))):
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+        if not single.is_file() and pickles:
             raise ModelError(
                 f"model '{name}': expected model.safetensors in {folder}, found {', '.join(pickles)}, which is a "
                 "pickle and is not read; save it with safetensors"
             )
         return (existing(single, name),)
-    shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+    shards = sorted(set(read_json(existing(index, name)).get("weight_map", {}).values()))
     return tuple(existing(folder / Path(shard).name, name) for shard in shards)
 
 

@@ -220,7 +220,11 @@ def search(
 @click.option("--port", default=10000, help="Port to listen on.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def thriftserver(warehouse: Path, host: str, port: int, flags: tuple[str, ...]) -> None:
-    """Run Spark's Thrift server (JDBC, beeline) with the functions, in the foreground; flags pass through."""
+    """Run Spark's Thrift server (JDBC, beeline) with the functions, in the foreground; flags pass through.
+
+    Images are read by path only from the folders that BLIP_READ_ROOTS names in its environment.
+    """
+    os.environ.setdefault("BLIP_READ_ROOTS", "")  # who may connect must not read what the server may
     listen = {"spark.hadoop.hive.server2.thrift.bind.host": host, "spark.hadoop.hive.server2.thrift.port": str(port)}
     server = ("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2")
     spark_tool("spark-submit", warehouse, *flags, *as_flags(listen), *server, "spark-internal")
@@ -234,10 +238,12 @@ def spark_tool(tool: str, warehouse: Path, *flags: str) -> None:
     """Become one of pyspark's own tools, configured. No Python process stays behind it."""
     import pyspark
 
+    from blip_udfs.doors import in_environment
     from blip_udfs.session import conf as session_conf
 
     home = Path(pyspark.__file__).parent
-    settings = as_flags(session_conf() | persistent(warehouse))
+    executors = {f"spark.executorEnv.{variable}": value for variable, value in in_environment().items()}
+    settings = as_flags(session_conf() | persistent(warehouse) | executors)
     environment = os.environ | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
     os.execve(home / "bin" / tool, [tool, *settings, *flags], environment)
 

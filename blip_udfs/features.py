@@ -49,12 +49,18 @@ def shape_of(blob: bytes) -> tuple[int, int, str]:
     return rows, width, digest.decode("ascii", "replace")
 
 
-def unpack_features(blob: bytes, digest: str | None = None) -> np.ndarray:
-    """float16 (N, W), a read-only view of `blob`. Raises ImageError when `digest` is given and not the blob's."""
+def unpack_features(blob: bytes, digest: str | None = None, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """float16 (N, W), a read-only view of `blob`. Raises ImageError when `digest` or `shape` (N, W) is given and not
+    the blob's, or when a value is not finite: its score would sort above all others."""
     rows, width, made_by = shape_of(blob)
     if digest is not None and made_by != digest:
         raise ImageError(
             f"patch features were made by model {made_by}, the session's is {digest}: SET spark.blip.model to the "
             "one that made them, or make them again with blip_image_features"
         )
-    return np.frombuffer(blob, dtype="<f2", offset=HEADER.size).reshape(rows, width)
+    if shape is not None and (rows, width) != shape:
+        raise ImageError(f"patch features of {rows} x {width}: expected {shape[0]} x {shape[1]}, as the model has")
+    features = np.frombuffer(blob, dtype="<f2", offset=HEADER.size).reshape(rows, width)
+    if not np.isfinite(features).all():
+        raise ImageError(f"patch features of {rows} x {width}: expected numbers, got infinity or NaN among them")
+    return features

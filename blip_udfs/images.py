@@ -11,15 +11,15 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from blip_udfs.doors import limit
 from blip_udfs.features import MAGIC, shape_of
-from blip_udfs.sources import ImageError, check_bytes, limit, read
+from blip_udfs.sources import ImageError, check_bytes, read
 
 __all__ = ["ImageError", "decode", "image_error", "normalise", "pixels"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-MAX_PIXELS = 170_000_000  # of one image, unless BLIP_MAX_IMAGE_PIXELS asks for less; Pillow itself refuses 179 million
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 274, 258, 262  # tags of EXIF and TIFF
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS decides, with an error
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # BLIP_MAX_IMAGE_PIXELS decides
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -112,7 +112,7 @@ def unknown(data: bytes) -> str:
 
 
 def check_pixels(image: Image.Image) -> None:
-    most = limit("BLIP_MAX_IMAGE_PIXELS", MAX_PIXELS)
+    most = limit("BLIP_MAX_IMAGE_PIXELS")
     if image.width * image.height > most:
         message = f"{image.format} image of {image.width} x {image.height} px has too many pixels"
         raise ImageError(f"{message}: expected at most {most:,}; shrink it or set BLIP_MAX_IMAGE_PIXELS")

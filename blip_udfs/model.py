@@ -23,10 +23,10 @@ from blip_udfs.checkpoint import Checkpoint, ModelError, find, read_json
 from blip_udfs.engine import Retrieval, TextShape, VisionShape
 from blip_udfs.features import pack_features
 from blip_udfs.images import normalise
+from blip_udfs.tokens import read_tokenizer, token_ids
 
 __all__ = ["Blip", "ModelError", "load", "set_threads"]
 
-MAX_TOKENS = 35  # BLIP's retrieval code: tokenizer(caption, truncation=True, max_length=35)
 MODELS_KEPT = 2
 SECONDS_REMEMBERED = 300  # a model that did not load is not tried again for each row, but is once it may be mended
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -173,23 +173,6 @@ def listed(what: str, keys: Sequence[str]) -> str:
     return f"{len(keys)} {what}" + (f" ({shown})" if keys else "")
 
 
-def read_tokenizer(files: Checkpoint) -> Tokenizer:
-    first, *others = files.tokenizer
-    try:
-        if first.suffix == ".json":
-            tokenizer = Tokenizer.from_file(str(first))
-        else:
-            from tokenizers.implementations import BertWordPieceTokenizer
-
-            lowercase = read_json(others[0]).get("do_lower_case", True) if others else True
-            tokenizer = BertWordPieceTokenizer(str(first), lowercase=lowercase)._tokenizer
-    except Exception as error:  # tokenizers raises plain Exception
-        raise ModelError(f"{first}: not a tokenizer: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
-    return tokenizer
-
-
 def choose_device(device: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
@@ -250,6 +233,12 @@ class Blip:
     def batch_size(self) -> int:
         return batch_size(self.device.type)
 
+    @property
+    def features_shape(self) -> tuple[int, int]:
+        """N, W of an image's patch features."""
+        _, positions, width = self.network.vision_model.embeddings.position_embedding.shape
+        return positions, width
+
     @torch.inference_mode()
     def embed_images(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> L2-normalised float32 (B, D)."""
@@ -298,10 +287,7 @@ class Blip:
 
     def token_ids(self, texts: Sequence[str], token: str = "cls") -> tuple[np.ndarray, np.ndarray]:
         """Ids int64 (B, T), padded to the longest of the batch, at most 35; mask bool (B, T), true for tokens."""
-        ids = [self.tokenizer.encode(text).ids for text in texts]
-        length = max(map(len, ids))
-        padded = np.array([row + [0] * (length - len(row)) for row in ids], np.int64)
-        mask = np.arange(length) < np.array([len(row) for row in ids])[:, None]
+        padded, mask = token_ids(self.tokenizer, texts)
         if token == "enc":
             padded[:, 0] = self._enc()
         return padded, mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import re
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from blip_udfs.doors import limit, read_roots
+
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-MAX_BYTES = 64 << 20  # of one encoded image, unless BLIP_MAX_IMAGE_BYTES says otherwise
+LONGEST_PATH = 4096  # characters; no file system takes more
+NOT_A_FILES_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EINVAL)
 LOCAL_SCHEMES = ("file", "dbfs")
 SAME_SCHEME = {"s3a": "s3", "s3n": "s3"}  # Hadoop's names of what Arrow calls s3
 
@@ -23,12 +27,8 @@ class ImageError(ValueError):
     """An image that cannot be used: the message says what is wrong with it."""
 
 
-def limit(variable: str, default: int) -> int:
-    """A limit that the environment of the workers may change."""
-    text = os.environ.get(variable, "")
-    if text and not text.isdigit():
-        raise ValueError(f"{variable} = '{text}': expected a whole number; unset it for {default:,}")
-    return int(text or default)
+class ClosedError(ImageError):
+    """No path at all may be read here: the fault of no row, so the `try_` forms raise it too."""
 
 
 def read(source: str) -> bytes:
@@ -38,6 +38,8 @@ def read(source: str) -> bytes:
     Raises ImageError when the file is missing, no regular file, larger than BLIP_MAX_IMAGE_BYTES or outside
     BLIP_READ_ROOTS; OSError when the storage itself fails, since that is no fault of the row.
     """
+    if len(source) > LONGEST_PATH:
+        raise ImageError(f"expected a path, got a text of {len(source):,} characters, which begins {source[:40]!r}")
     scheme, path = split_scheme(source)
     try:
         if scheme in ("", *LOCAL_SCHEMES):
@@ -47,6 +49,10 @@ def read(source: str) -> bytes:
         raise ImageError(f"{source}: no such file") from None
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise ImageError(f"{source}: cannot be read: {error.strerror or error}") from None
+    except OSError as error:
+        if error.errno not in NOT_A_FILES_NAME:
+            raise
+        raise ImageError(f"{source}: cannot be read: {error.strerror}") from None
 
 
 def split_scheme(source: str) -> tuple[str, str]:
@@ -71,7 +77,7 @@ def local_path(scheme: str, path: str) -> str:
 
 def read_local(path: str, source: str) -> bytes:
     allowed = read_roots()
-    if allowed:
+    if allowed is not None:
         path = os.path.realpath(path)
         if not any(is_inside(path, os.path.realpath(root)) for root in allowed if "://" not in root):
             raise refused(source, allowed)
@@ -82,9 +88,9 @@ def read_local(path: str, source: str) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{source}: expected a regular file, got a {kind(status.st_mode)}")
         check_bytes(status.st_size, source)
-        data = file.read(limit("BLIP_MAX_IMAGE_BYTES", MAX_BYTES) + 1)  # /proc says 0 bytes of files that go on
-    check_bytes(len(data), source)
-    return data
+        if not status.st_size:  # also what /proc says of files that hold what a user must not see
+            raise ImageError(f"{source}: expected an image, got 0 bytes")
+        return file.read(status.st_size)
 
 
 def kind(mode: int) -> str:
@@ -104,9 +110,11 @@ def read_remote(scheme: str, path: str, source: str) -> bytes:
         raise FileNotFoundError(where)
     if info.type != FileType.File:
         raise ImageError(f"{source}: expected a regular file, got a {info.type.name.lower()}")
-    check_bytes(info.size, source)
+    check_bytes(info.size or 0, source)  # a store may not know the size
     with system.open_input_stream(where) as stream:
-        return stream.read()
+        data = stream.read(limit("BLIP_MAX_IMAGE_BYTES") + 1)
+    check_bytes(len(data), source)
+    return data
 
 
 @lru_cache(maxsize=32)
@@ -125,19 +133,12 @@ def file_system(scheme: str, authority: str) -> tuple[FileSystem, str]:
 
 def check_bytes(size: int, source: str = "image") -> None:
     """Raises ImageError for an image of more encoded bytes than BLIP_MAX_IMAGE_BYTES."""
-    most = limit("BLIP_MAX_IMAGE_BYTES", MAX_BYTES)
+    most = limit("BLIP_MAX_IMAGE_BYTES")
     if size > most:
         raise ImageError(
             f"{source}: expected at most {most:,} bytes, got {size:,} or more; set BLIP_MAX_IMAGE_BYTES on the "
             "executors to allow them"
         )
-
-
-def read_roots() -> list[str]:
-    """BLIP_READ_ROOTS: folders, or URIs with ://, separated like PATH."""
-    pattern = re.escape(os.pathsep) + r"(?!//)"
-    roots = [root for root in re.split(pattern, os.environ.get("BLIP_READ_ROOTS", "")) if root]
-    return [root.removeprefix("file://") for root in roots]
 
 
 def is_inside(path: str, root: str) -> bool:
@@ -146,7 +147,7 @@ def is_inside(path: str, root: str) -> bool:
 
 def check_remote_root(scheme: str, path: str, source: str) -> None:
     allowed = read_roots()
-    if not allowed:
+    if allowed is None:
         return
     inside = any(f"{scheme}:{path}".startswith(canonical(root).rstrip("/") + "/") for root in allowed if "://" in root)
     if ".." in path.split("/") or not inside:
@@ -159,6 +160,11 @@ def canonical(uri: str) -> str:
 
 
 def refused(source: str, allowed: list[str]) -> ImageError:
+    if not allowed:
+        return ClosedError(
+            f"{source}: no path is read here, for BLIP_READ_ROOTS names no folder; whoever runs the server can start "
+            "it with BLIP_READ_ROOTS=/folder/of/images in its environment"
+        )
     return ImageError(
         f"{source}: outside of what may be read here: {', '.join(allowed)}; whoever runs the cluster can add its "
         "folder to BLIP_READ_ROOTS on the executors"

@@ -75,7 +75,10 @@ WRONG_CALLS = [
     ("TABLE(SELECT embedding FROM searched), 'a car'", "expected a column image, got embedding ARRAY<FLOAT>"),
     ("'searched', 'a car', top => 3", "blip_search: top: expected an argument of table, query, k, candidates, one_per"),
     ("'searched'", "WRONG_NUM_ARGS"),
-    ("'searched; DROP TABLE x', 'a car'", "PARSE_SYNTAX_ERROR"),
+    (
+        "'searched; DROP TABLE x', 'a car'",
+        "blip_search: table: expected a table's name or TABLE(SELECT ...), got 'searched; DROP TABLE x'",
+    ),
 ]
 
 

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyspark
@@ -68,18 +70,24 @@ def test_spark_sql(once_tree, tiny_model, expected, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def thrift(tmp_path_factory):
+def thrift(tmp_path_factory, once_tree):
     """A Thrift server started by the command line; its JDBC address."""
-    folder = tmp_path_factory.mktemp("thrift")
+    with thrift_server(tmp_path_factory.mktemp("thrift"), BLIP_READ_ROOTS=str(once_tree)) as (address, _):
+        yield address
+
+
+@contextmanager
+def thrift_server(folder: Path, *flags: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A Thrift server with these variables: its JDBC address, and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (folder / "log").open("w") as log:
-        command = [str(BIN / "blip-udfs"), "thriftserver", "--warehouse", "w", "--port", str(port)]
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        command = [str(BIN / "blip-udfs"), "thriftserver", "--warehouse", "w", "--port", str(port), *flags]
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=os.environ | environment)
         try:
             wait_for(port, server, folder / "log")
-            yield f"jdbc:hive2://127.0.0.1:{port}"
+            yield f"jdbc:hive2://127.0.0.1:{port}", server
         finally:
             server.terminate()
             server.wait(60)
@@ -103,6 +111,17 @@ def beeline(address: str, *statements: str, cwd: Path) -> str:
 def test_beeline(thrift, once_tree, tiny_model, expected, tmp_path):
     statements = f"SET spark.blip.model={tiny_model};", QUERY.format(tree=once_tree) + ";"
     check(rows_of(beeline(thrift, *statements, cwd=tmp_path)), expected)
+
+
+def test_a_server_that_names_no_root_reads_no_path(once_tree, tmp_path):
+    image = next(once_tree.rglob("*.jpg"))
+    query = f"SELECT blip_image_error('{image}'), blip_image_error(content) IS NULL FROM binaryFile.`{image}`;"
+    with thrift_server(tmp_path) as (address, _):
+        shown = beeline(address, query, cwd=tmp_path)
+    assert (
+        f"{image}: no path is read here, for BLIP_READ_ROOTS names no folder; whoever runs the server can start it "
+        "with BLIP_READ_ROOTS=/folder/of/images in its environment\ttrue"
+    ) in shown
 
 
 def test_functions_describe_themselves_over_jdbc(thrift, tmp_path):

@@ -33,8 +33,16 @@ object Search {
   private def relation(spark: SparkSession, arguments: Arguments): LogicalPlan = arguments.expression("table") match {
     case Some(argument: FunctionTableSubqueryArgumentExpression) => argument.plan
     case _ =>
-      val name = arguments.text("table", "a table's name or TABLE(SELECT ...)")
+      val expected = "a table's name or TABLE(SELECT ...)"
+      val name = arguments.text("table", expected)
+      if (!isName(name)) throw arguments.refused("table", expected, s"'${name.take(60)}'")
       UnresolvedRelation(spark.sessionState.sqlParser.parseMultipartIdentifier(name))
+  }
+
+  /** Words or backquoted text with dots between: the parser would drop a comment, and its errors would show the rest. */
+  private def isName(text: String): Boolean = {
+    val part = "(?:[\\p{L}\\p{N}_]+|`(?:[^`]|``)+`)"
+    text.length <= 1000 && text.trim.matches(s"$part(?:[.]$part)*+")
   }
 
   private def checkColumns(arguments: Arguments, table: DataFrame, embedding: String, onePer: Option[String]): Unit = {
@@ -61,7 +69,8 @@ object Search {
 
   /** Of rows with the same value in a column, the one with the highest score. */
   private def best(rows: DataFrame, column: String): DataFrame = {
-    val rank = row_number().over(Window.partitionBy(col(s"`$column`")).orderBy(desc_nulls_last("score")))
+    val key = col(s"`${column.replace("`", "``")}`")
+    val rank = row_number().over(Window.partitionBy(key).orderBy(desc_nulls_last("score")))
     rows.withColumn("blip_rank", rank).where("blip_rank = 1").drop("blip_rank")
   }
 }
