@@ -46,8 +46,8 @@ lint: setup ## style, types, and that docs and functions agree
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## measure beside the alternatives
-	$(BIN)/blip-udfs bench
+bench: setup ## measure beside the alternatives and put the table into the README
+	$(BIN)/blip-udfs bench --readme README.md
 
 notebooks: demo ## run them over the demo's tree and keep their outputs
 	$(BIN)/python notebooks/run.py

@@ -34,6 +34,8 @@ CONNECT = [  # only for users whose session is Spark Connect: pyspark's own requ
     "zstandard>=0.25",
 ]
 
+BENCH = ["psutil>=5.9"]  # only for `blip-udfs bench memory`: which processes are workers, and their private memory
+
 PLOTS = ["matplotlib>=3.9"]  # only for `blip-udfs evaluate` and plots in notebooks
 
 DEV = [
@@ -75,7 +77,7 @@ setup(
         "blip_udfs.demo": ["*.j2", "model/*"],
     },
     install_requires=REQUIRES,
-    extras_require={"connect": CONNECT, "plots": PLOTS, "dev": DEV + CONNECT + PLOTS},
+    extras_require={"connect": CONNECT, "plots": PLOTS, "bench": BENCH, "dev": DEV + CONNECT + PLOTS + BENCH},
     cmdclass={"build_py": BuildWithJar},
     entry_points={"console_scripts": ["blip-udfs=blip_udfs.cli:main"]},
 )

@@ -71,6 +71,14 @@ def try_blip_itm_many(pairs: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[
     return over_images(pairs, match_probabilities_of_many, tolerant=True)
 
 
+def blip_together(rows: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.DataFrame]:
+    return map(as_frame, over_images(rows, everything))
+
+
+def try_blip_together(rows: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.DataFrame]:
+    return map(as_frame, over_images(rows, everything, tolerant=True))
+
+
 def blip_text_embed(texts: Iterator[pd.Series]) -> Iterator[pd.Series]:
     for batch in texts:
         model = model_of(Settings.of_task())
@@ -183,9 +191,9 @@ def checked_image(image: Any) -> bytes | str:
 
 
 def checked_texts(texts: Any) -> Any:
-    """One text, or the array of texts of the `_many` forms with NULLs in it."""
+    """One text, or an array of texts or of such arrays with NULLs in it."""
     if isinstance(texts, (list, np.ndarray)):
-        return [checked_text(text) for text in texts]
+        return [checked_texts(each) for each in texts]
     return checked_text(texts)
 
 
@@ -255,9 +263,51 @@ def match_probabilities_of_many(
 
 def probabilities(model: Blip, settings: Settings, image: np.ndarray, texts: list[str | None]) -> list[float | None]:
     """One image (N, W) against its texts; NULL for a NULL text."""
-    wanted = [text for text in texts if text is not None]
-    scores = iter(model.match_probability(model.itm_logits_of_many(image, wanted, settings.itm_token)))
-    return [None if text is None else float(next(scores)) for text in texts]
+    return as_probabilities(model, logits_of(model, settings, image, texts))
+
+
+def logits_of(model: Blip, settings: Settings, image: np.ndarray, texts: list[str | None]) -> list[np.ndarray | None]:
+    """As probabilities, but float32 (2,): no match, match."""
+    given = [text for text in texts if text is not None]
+    rows = iter(model.itm_logits_of_many(image, given, settings.itm_token))
+    return [None if text is None else next(rows) for text in texts]
+
+
+def as_probabilities(model: Blip, logits: list[np.ndarray | None]) -> list[float | None]:
+    return [None if row is None else float(model.match_probability(row[None])[0]) for row in logits]
+
+
+PARTS = ("embedding", "features", "probabilities", "logits", "probabilities_of_many")
+
+
+def as_frame(rows: pd.Series) -> pd.DataFrame:
+    """Dictionaries, None where there is none -> a column per part."""
+    return pd.DataFrame({part: [row and row.get(part) for row in rows] for part in PARTS}, dtype=object)
+
+
+def everything(
+    model: Blip, settings: Settings, images: list[np.ndarray], parts: list[str], texts: list, arrays: list
+) -> list[dict[str, Any]]:
+    """Of each image the parts that are wanted, all from one pass of the vision encoder."""
+    encoded, wanted = features(model, images), parts[0].split()  # (B, N, W)
+    vectors = model.embed_features(encoded) if "embedding" in wanted else [None] * len(images)
+    packed = [model.pack(each) for each in encoded] if "features" in wanted else [None] * len(images)
+    return [
+        {"embedding": vector, "features": blob} | matched(model, settings, image, own, many)
+        for image, vector, blob, own, many in zip(encoded, vectors, packed, texts, arrays, strict=True)
+    ]
+
+
+def matched(model: Blip, settings: Settings, image: np.ndarray, texts: list, arrays: list) -> dict[str, list]:
+    """One image (N, W) against its texts and its arrays of texts, NULL for NULL, in one pass of the text encoder."""
+    every = [*texts, *chain.from_iterable(array for array in arrays if array is not None)]
+    logits = logits_of(model, settings, image, every)
+    scores = iter(as_probabilities(model, logits))
+    return {
+        "logits": [None if row is None else float(row[1]) for row in logits[: len(texts)]],
+        "probabilities": list(islice(scores, len(texts))),
+        "probabilities_of_many": [None if array is None else list(islice(scores, len(array))) for array in arrays],
+    }
 
 
 def text_embeddings(model: Blip, texts: list[str | None]) -> list[np.ndarray | None]:

@@ -10,28 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from blip_udfs.bench_alternatives import SENTENCE, Transformers, base_model, drawn, scan, sentence_of, session, vectors
 
-SENTENCE = "a car on a wet road at night"  # 9 tokens with [ENC] and [SEP]
 TOKENS = (5, 9, 20, 35)
 NOTEBOOK_TOKENS = 35  # what the notebooks pad every text to
 
 
 @dataclass(frozen=True)
 class Result:
-    """One way of doing the work: seconds of each round; `ratio`, how many times faster than it the first way is."""
+    """One way of doing the work; `ratio`, how many times faster than it the first way is; None where none is asked."""
 
     task: str
     way: str
+    value: float
     unit: str
-    per_second: float
     spread: float  # (slowest - fastest) / median of the rounds
-    ratio: float
+    ratio: float | None
     rounds: int
 
 
@@ -50,7 +48,7 @@ def interleaved(task: str, unit: str, work: int, ways: dict[str, Callable[[], An
         ratio = statistics.median(theirs / mine for theirs, mine in zip(own, ours, strict=True))
         middle = statistics.median(own)
         spread = (max(own) - min(own)) / middle
-        out.append(Result(task, name, unit, round(work / middle, 2), round(spread, 2), round(ratio, 2), rounds))
+        out.append(Result(task, name, round(work / middle, 2), unit, round(spread, 2), round(ratio, 2), rounds))
     return out
 
 
@@ -71,98 +69,6 @@ def machine() -> dict[str, str]:
 def cpu_lines() -> list[str]:
     file = Path("/proc/cpuinfo")
     return file.read_text().splitlines() if file.exists() else []
-
-
-def base_model(folder: Path) -> Path:
-    """A BLIP base of 384 px with random weights: speed does not depend on their values."""
-    import torch
-    from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipImageProcessor
-
-    from blip_udfs.checkpoint import DEMO
-
-    if not (folder / "model.safetensors").exists():
-        torch.manual_seed(0)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "vocab.txt").write_text(vocabulary_of(DEMO))
-        text = {"num_attention_heads": 12, "vocab_size": 30524, "bos_token_id": 30522}
-        BlipForImageTextRetrieval(BlipConfig(text_config=text)).save_pretrained(folder)
-        BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-        BlipImageProcessor(size={"height": 384, "width": 384}).save_pretrained(folder)
-    return folder
-
-
-def vocabulary_of(folder: Path) -> str:
-    from tokenizers import Tokenizer
-
-    words = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
-    return "\n".join(sorted(words, key=lambda word: words[word]))
-
-
-class Transformers:
-    """transformers' own way: its processor, its model, batches, all cores."""
-
-    def __init__(self, folder: Path) -> None:
-        import torch
-        from transformers import AutoTokenizer, BlipForImageTextRetrieval, BlipImageProcessor
-
-        torch.set_num_threads(os.cpu_count() or 1)
-        self.model = BlipForImageTextRetrieval.from_pretrained(folder).eval()
-        self.processor, self.tokenizer = (
-            BlipImageProcessor.from_pretrained(folder),
-            AutoTokenizer.from_pretrained(folder),
-        )
-
-    def embed(self, files: list[Path], batch: int = 8) -> np.ndarray:
-        import torch
-        from PIL import Image
-
-        out = []
-        with torch.inference_mode():
-            for start in range(0, len(files), batch):
-                images = [Image.open(file).convert("RGB") for file in files[start : start + batch]]
-                pixels = self.processor(images=images, return_tensors="pt")["pixel_values"]
-                first = self.model.vision_model(pixels).last_hidden_state[:, 0]
-                out.append(torch.nn.functional.normalize(self.model.vision_proj(first), dim=-1).numpy())
-        return np.concatenate(out)
-
-    def match(self, features: np.ndarray, text: str, batch: int = 32, length: int | None = None) -> np.ndarray:
-        """`features` (B, N, W) float32; `length` pads the text to so many tokens, as the notebooks do."""
-        import torch
-
-        padding: Any = "max_length" if length else "longest"
-        out = []
-        with torch.inference_mode():
-            for start in range(0, len(features), batch):
-                images = torch.from_numpy(features[start : start + batch])
-                tokens = self.tokenizer([text] * len(images), padding=padding, max_length=length, return_tensors="pt")
-                hidden = self.model.text_encoder(
-                    input_ids=tokens["input_ids"],
-                    attention_mask=tokens["attention_mask"],
-                    encoder_hidden_states=images,
-                    encoder_attention_mask=torch.ones(images.shape[:2], dtype=torch.long),
-                ).last_hidden_state
-                out.append(self.model.itm_head(hidden[:, 0]).numpy())
-        return np.concatenate(out)
-
-
-def session(folder: Path, model: str) -> SparkSession:
-    from blip_udfs.session import builder
-
-    settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
-    settings |= {"spark.sql.warehouse.dir": str(folder / "warehouse"), "spark.driver.memory": "4g"}
-    spark = builder().master("local[*]").appName("blip-udfs bench").config(map=dict(settings)).getOrCreate()
-    spark.conf.set("spark.blip.model", model)  # a session of an earlier task goes on
-    return spark
-
-
-def drawn(folder: Path, sequences: int, frames: int, size: tuple[int, int]) -> Path:
-    """A drawn tree that is kept from run to run."""
-    from blip_udfs.demo.tree import draw_tree
-
-    root = folder / f"once_{sequences}_{frames}_{size[0]}"
-    if not (root / "ImageSets").exists():
-        draw_tree(root, sequences, frames, ["cam01", "cam03"], size, seed=77)
-    return root
 
 
 def embed(folder: Path, rounds: int) -> list[Result]:
@@ -228,15 +134,6 @@ def itm(folder: Path, rounds: int, rows: int = 64) -> list[Result]:
     return out
 
 
-def sentence_of(tokens: int, tokenizer: Any) -> str:
-    """A sentence of so many tokens, first and last special ones included."""
-    words = (SENTENCE.split() * 8)[: tokens - 2]
-    text = " ".join(words)
-    if len(tokenizer(text)["input_ids"]) != tokens:
-        raise ValueError(f"expected {tokens} tokens of {text!r}, got {len(tokenizer(text)['input_ids'])}")
-    return text
-
-
 def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
     """The ten rows nearest to a sentence among a million vectors in Parquet: the sentence as a constant in SQL, its
     vector as a literal array in SQL, and a plain scan of the same files by pyarrow and numpy."""
@@ -255,40 +152,19 @@ def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
         "the same with a literal array": partial(nearest, literal),
         "pyarrow and numpy": partial(scan, files, wanted),
     }
-    return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds)
+    return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds) + growth(folder, rounds)
 
 
-def vectors(folder: Path, rows: int, width: int = 256) -> Path:
-    """Random unit vectors as Parquet: id BIGINT, embedding ARRAY<FLOAT>; kept from run to run."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    folder.mkdir(parents=True, exist_ok=True)
-    rng, per_file = np.random.default_rng(0), 62_500
-    for start in range(0, rows, per_file):
-        file, count = folder / f"{start:09}.parquet", min(per_file, rows - start)
-        if not file.exists():
-            values = rng.standard_normal((count, width), np.float32)
-            values /= np.linalg.norm(values, axis=1, keepdims=True)
-            lists = pa.ListArray.from_arrays(np.arange(0, count * width + 1, width, dtype=np.int32), values.ravel())
-            table = pa.table({"id": np.arange(start, start + count), "embedding": lists})
-            parquet.write_table(table, file, compression="none", use_dictionary=False)
-    return folder
-
-
-def scan(folder: str, wanted: np.ndarray) -> list[tuple[int, float]]:
-    """The plain alternative: file by file on all of numpy's threads."""
-    from pyarrow import parquet
-
-    best: list[tuple[int, float]] = []
-    for file in sorted(Path(folder).glob("*.parquet")):
-        table = parquet.read_table(file)
-        rows = table["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, len(wanted))
-        scores = rows @ wanted
-        top = np.argpartition(-scores, 10)[:10]
-        ids = table["id"].to_numpy()[top]
-        best = sorted([*best, *zip(ids.tolist(), scores[top].tolist(), strict=True)], key=lambda pair: -pair[1])[:10]
-    return best
+def growth(folder: Path, rounds: int) -> list[Result]:
+    """The same query over more and more rows, in one run."""
+    spark, out = session(folder, "demo"), []
+    for rows in (100_000, 1_000_000, 4_000_000):
+        spark.read.parquet(str(vectors(folder / f"vectors_{rows}", rows))).createOrReplaceTempView("vectors")
+        vector = "array_repeat(CAST(0.0625 AS FLOAT), 256)"
+        query = f"SELECT id, vector_inner_product(embedding, {vector}) AS similarity FROM vectors"
+        ask = spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect
+        out += interleaved("growth with rows", "rows/s", rows, {f"top 10 of {rows:,} x 256": ask}, rounds)
+    return out
 
 
 def cascade(folder: Path, rounds: int) -> list[Result]:
@@ -312,7 +188,7 @@ def cascade(folder: Path, rounds: int) -> list[Result]:
     return interleaved("search of 2,000 images", "queries/s", 1, ways, rounds)
 
 
-TASKS: dict[str, Callable[[Path, int], list[Result]]] = {
+SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "embed": embed,
     "itm": itm,
     "search": search,

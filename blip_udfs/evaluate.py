@@ -143,7 +143,8 @@ class Scorer:
     def itm(self, wanted: np.ndarray) -> np.ndarray:
         """float32 (images, texts, 2): the ITM head's logits, no match and match; -inf where not wanted, or where the
         image does not decode. `wanted` bool (images, texts)."""
-        pairs = [(image, np.flatnonzero(row).tolist()) for image, row in enumerate(wanted) if row.any()]
+        by_length = np.argsort([len(text) for text in self.texts], kind="stable")  # so that little is padded
+        pairs = [(image, by_length[row[by_length]].tolist()) for image, row in enumerate(wanted) if row.any()]
         asked = self.spark.createDataFrame(pairs, "image_id INT, wanted ARRAY<INT>")
         rows = self.features.where("features IS NOT NULL").join(asked, "image_id").repartition(self.partitions)
         scored = rows.mapInPandas(scorer_of(self.texts), "image_id INT, text_ids ARRAY<INT>, logits ARRAY<FLOAT>")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.serializers import CloudPickleSerializer
@@ -46,7 +46,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SqlFunction:
-    """One SQL function. `role` is what the optimizer's rules know it by; None if no rule looks for it."""
+    """One SQL function. `role` is what the optimizer's rules know it by, `part` the field of blip_together's result
+    that is its value; None if no rule looks for it."""
 
     name: str
     parameters: tuple[Parameter, ...]
@@ -55,7 +56,8 @@ class SqlFunction:
     example: str
     raises: str = ""
     role: str | None = None
-    kind: str = "scalar"
+    part: str | None = None
+    kind: str = "scalar"  # or table; internal: only the optimizer calls it
     since: str = "0.1.0"
 
     @property
@@ -86,8 +88,9 @@ class SqlFunction:
     def manifest(self) -> dict[str, Any]:
         """The record as the extension's jar carries it; `command` is what a worker unpickles."""
         record = asdict(self) | {"returns": self.returns_sql}
-        if self.kind == "scalar":
+        if self.kind != "table":
             record |= {"deterministic": True, "evalType": self.udf.evalType, "command": self._command()}
+            record["tolerant"] = self.name.startswith("try_")
         return record
 
     @property
@@ -96,8 +99,9 @@ class SqlFunction:
 
     @property
     def returns_sql(self) -> str:
-        if self.kind == "scalar":
-            return self.returns.simpleString().upper()
+        if self.kind != "table":
+            names = isinstance(self.returns, StructType)  # whose case is theirs
+            return self.returns.simpleString() if names else self.returns.simpleString().upper()
         passed_on = "the table's columns, " if self.role == "search" else ""
         return f"TABLE ({passed_on}{row_sql(self.returns)})"
 
@@ -133,6 +137,8 @@ def tried(function: SqlFunction) -> SqlFunction:
         usage=f"{function.usage}; NULL where {function.name} would raise because of that row's image",
         example=function.example.replace(function.name, f"try_{function.name}"),
         role=function.role,
+        part=function.part,
+        kind=function.kind,
     )
 
 
@@ -144,6 +150,7 @@ blip_image_embed = SqlFunction(
     example="SELECT frame_id, slice(blip_image_embed(image), 1, 3) FROM once LIMIT 1",
     raises=BAD_IMAGE,
     role="image_embed",
+    part="embedding",
 )
 blip_itm = SqlFunction(
     name="blip_itm",
@@ -155,6 +162,7 @@ blip_itm = SqlFunction(
     "ORDER BY score DESC LIMIT 3",
     raises=BAD_IMAGE,
     role="itm_score",
+    part="probabilities",
 )
 blip_itm_logit = SqlFunction(
     name="blip_itm_logit",
@@ -164,6 +172,7 @@ blip_itm_logit = SqlFunction(
     example="SELECT frame_id, blip_itm_logit(image, 'a bus at night') AS logit FROM once ORDER BY logit DESC LIMIT 3",
     raises=BAD_IMAGE,
     role="itm_logit",
+    part="logits",
 )
 blip_itm_many = SqlFunction(
     name="blip_itm_many",
@@ -172,6 +181,7 @@ blip_itm_many = SqlFunction(
     usage="blip_itm of one image and many texts, in one pass over the image",
     example="SELECT frame_id, blip_itm_many(image, array('a sunny street', 'a rainy street')) FROM once LIMIT 3",
     raises=BAD_IMAGE,
+    part="probabilities_of_many",
 )
 blip_image_features = SqlFunction(
     name="blip_image_features",
@@ -182,6 +192,7 @@ blip_image_features = SqlFunction(
     "vision encoder",
     example="SELECT frame_id, length(blip_image_features(image)) AS bytes FROM once LIMIT 1",
     raises=BAD_IMAGE,
+    part="features",
 )
 
 try_blip_image_embed = tried(blip_image_embed)
@@ -259,6 +270,31 @@ blip_search = SqlFunction(
     kind="table",
 )
 
+blip_together = SqlFunction(
+    name="blip_together",
+    parameters=(
+        IMAGE,
+        Parameter("parts", ("STRING",), "which fields are wanted, by space"),
+        Parameter("texts", ("ARRAY<STRING>",), "of blip_itm and blip_itm_logit"),
+        Parameter("arrays", ("ARRAY<ARRAY<STRING>>",), "of blip_itm_many"),
+    ),
+    returns=StructType(
+        [
+            StructField("embedding", ArrayType(FloatType())),
+            StructField("features", BinaryType()),
+            StructField("probabilities", ArrayType(DoubleType())),
+            StructField("logits", ArrayType(FloatType())),
+            StructField("probabilities_of_many", ArrayType(ArrayType(DoubleType()))),
+        ]
+    ),
+    usage="Several functions of one image: the optimizer puts it in their place, so that the image is encoded once",
+    example="",
+    raises=BAD_IMAGE,
+    role="together",
+    kind="internal",
+)
+try_blip_together = replace(tried(blip_together), role="try_together")
+
 CATALOG: tuple[SqlFunction, ...] = (
     blip_image_embed,
     try_blip_image_embed,
@@ -280,4 +316,4 @@ CATALOG: tuple[SqlFunction, ...] = (
 
 def manifest() -> list[dict[str, Any]]:
     """The whole catalog as plain data, for the extension's jar."""
-    return [function.manifest() for function in CATALOG]
+    return [function.manifest() for function in (*CATALOG, blip_together, try_blip_together)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import click
 
 from blip_udfs import bench, evaluate
+from blip_udfs.bench import SPEED
+from blip_udfs.bench_footprint import FOOTPRINT
 from blip_udfs.demo import quality
 from blip_udfs.session import builder
 
@@ -80,13 +83,26 @@ def calibration_line(found: quality.Calibration) -> str:
     )
 
 
-def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool) -> None:
-    """Prints what `bench` measures of the tasks (all of them when none is named)."""
-    rows = [row for task in tasks or bench.TASKS for row in bench.TASKS[task](folder, rounds)]
+TASKS = SPEED | FOOTPRINT
+README_TABLE = re.compile(r"(<!-- measured by blip-udfs bench -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, readme: Path | None = None) -> None:
+    """Prints what `bench` measures of the tasks (all of them when none is named), and puts it into a README."""
+    rows = [row for task in tasks or TASKS for row in TASKS[task](folder, rounds)]
     if as_json:
         click.echo(json.dumps({"machine": bench.machine(), "results": [asdict(row) for row in rows]}, indent=1))
-        return
-    body = [[row.task, row.way, f"{row.per_second:g} {row.unit}", row.ratio, row.spread] for row in rows]
-    head = ["task", "way", "median speed", "the first way is x times faster", "spread of rounds / median"]
-    click.echo("\n".join(bench.machine().values()) + f"; {rounds} rounds\n")
-    click.echo(markdown(head, body))
+    else:
+        click.echo(speed_table(rows))
+    if readme:
+        text = readme.read_text(encoding="utf-8")
+        readme.write_text(README_TABLE.sub(rf"\g<1>{speed_table(rows)}\n\2", text), encoding="utf-8")
+
+
+def speed_table(rows: Sequence[bench.Result]) -> str:
+    body = [
+        [row.task, row.way, f"{row.value:g} {row.unit}", row.ratio or "", f"{row.spread:.0%}" if row.spread else ""]
+        for row in rows
+    ]
+    head = ["task", "way", "median", "the first way is x times faster", "spread"]
+    return f"{'; '.join(bench.machine().values())}\n\n{markdown(head, body)}"

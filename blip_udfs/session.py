@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -120,15 +121,31 @@ class Settings:
 
 
 def register(spark: SparkSession) -> None:
-    """Make every BLIP function of the catalog callable from SQL in this session.
+    """Make the BLIP functions callable from SQL in this session.
 
-    A session that was started with the extension (`blip-udfs conf` prints how) has them already.
+    A session that was started with the extension (`blip_udfs.builder()`; `blip-udfs conf` prints how) has them
+    already and keeps them. Any other gets the scalar functions, and a UserWarning of what only the extension brings.
     """
     from blip_udfs.functions import CATALOG
 
+    if has_extension(spark):
+        return
     for function in CATALOG:
         if function.kind == "scalar":
             spark.udf.register(function.name, function.udf)
+    warnings.warn(WITHOUT_JAR, UserWarning, stacklevel=2)
+
+
+WITHOUT_JAR = (
+    "this session was started without blip-udfs' jar: the scalar functions are registered; read_once, blip_search and "
+    "the cascade under ORDER BY blip_itm(...) DESC LIMIT k are not there in SQL. Start it with blip_udfs.builder(), or "
+    "with the settings that 'blip-udfs conf' prints"
+)
+
+
+def has_extension(spark: SparkSession) -> bool:
+    """Whether the session has the extension's own functions: a setting that names a missing jar gives none."""
+    return bool(spark.sql("SHOW FUNCTIONS LIKE 'blip_search'").take(1))
 
 
 EXTENSION = "org.apache.spark.sql.blip.BlipExtensions"

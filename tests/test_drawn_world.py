@@ -160,6 +160,19 @@ def test_true_sentences_are_true_and_false_ones_false():
     assert changed > 280
 
 
+def test_sentences_that_bind_are_true_and_tell_where_things_are():
+    rng, told = random.Random(0), 0
+    for number in range(150):
+        seen = drawn_facts(number)
+        if seen.things:
+            sentence = true_sentence(seen, rng, binding=1.0)
+            assert is_true(sentence, seen), sentence
+            first, *others = sentence.conditions
+            assert first.about == "relation" or others or first.value.side, sentence
+            told += first.about == "relation"
+    assert told > 30
+
+
 def test_held_out_wordings_never_occur_in_training():
     pairs = [
         each

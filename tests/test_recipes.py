@@ -161,7 +161,7 @@ def test_near_duplicates(spark, table, truth):
 def test_histogram(spark, table, truth):
     *_, bins, ((kept, dropped, unread),) = recipe(spark, "histogram")
     assert sum(row.images for row in bins) == kept + dropped == len(truth) and unread == 0
-    assert kept == sum(row.images for row in bins if row.from_score >= 0.4)
+    assert kept == sum(row.images for row in bins if row.from_score >= 0.65)
     right = sum(TRUCK.holds(facts) and RAIN.holds(facts) for facts in truth.values())
     assert 0.5 * right <= kept <= 1.5 * right
     most = max(bins, key=lambda row: row.images)

@@ -15,6 +15,7 @@ class BlipExtensions extends (SparkSessionExtensions => Unit) {
     extensions.injectTableFunction(Search.description(Manifest.withRole("search")))
     extensions.injectOptimizerRule(session => TextOnce(classic(session)))
     extensions.injectPreCBORule(session => Cascade(classic(session)))
+    extensions.injectPreCBORule(_ => Together)
   }
 
   private def classic(session: SparkSession): ClassicSession = session.asInstanceOf[ClassicSession]

@@ -1,5 +1,7 @@
 package org.apache.spark.sql.blip
 
+import scala.util.Try
+
 import org.apache.spark.internal.Logging
 import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.catalyst.plans.logical._
@@ -21,21 +23,24 @@ case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging
         case top @ Top(limit, sort) if wanted > limit && !top.exists(_.isInstanceOf[Candidates]) =>
           rewritten(sort, wanted).fold(identity[LogicalPlan](top))(better => top.transform { case `sort` => better })
       }
-      if (served eq plan) whyNot(plan).foreach(reason => logWarning(s"$key = $wanted, but every row is scored: $reason"))
+      if (served eq plan) {
+        new WhyNot(conf, wanted)(plan).filter(WhyNot.isNew(session, _))
+          .foreach(reason => logWarning(s"$key = $wanted, but every row is scored: $reason"))
+      }
       served.transformWithSubqueries { case Candidates(child) => child }
   }
 
-  private def candidates: Int = conf.getConfString(key, "0").trim match {
-    case digits if digits.nonEmpty && digits.forall(_.isDigit) => digits.toInt
-    case other => throw new IllegalArgumentException(
-      s"$key = '$other': expected a whole number of rows, 0 for all; SET $key = 0 mends it")
+  private def candidates: Int = {
+    val text = conf.getConfString(key, "0").trim
+    Try(text.toInt).toOption.filter(_ >= 0).getOrElse(throw new IllegalArgumentException(
+      s"$key = '$text': expected a whole number of rows, 0 for all; SET $key = 0 mends it"))
   }
 
   /** The sort over candidates alone; None where the rule does not apply. */
   private def rewritten(sort: Sort, wanted: Int): Option[LogicalPlan] = for {
     call <- scoreOf(sort.order.head, sort.child)
     below = belowScores(sort.child)
-    if !below.exists(_.expressions.exists(_.exists(isScore)))
+    if !below.exists(scores)
     (wide, embedding) <- widened(below, isEmbedding)
   } yield sort.withNewChildren(Seq(replaced(sort.child, below, nearest(below, wide, embedding, call, wanted))))
 
@@ -80,36 +85,28 @@ case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging
     })
 
   private def isEmbedding(attribute: Attribute): Boolean =
-    conf.resolver(attribute.name, conf.getConfString(columnKey, "embedding")) &&
-      DataType.equalsIgnoreNullability(attribute.dataType, ArrayType(FloatType))
+    conf.resolver(attribute.name, conf.getConfString(columnKey, "embedding")) && isVector(attribute)
 
   private def isModel(attribute: Attribute): Boolean =
     conf.resolver(attribute.name, "model") && attribute.dataType.isInstanceOf[StringType]
-
-  /** Why a query that scores rows is not served; None when it does not. */
-  private def whyNot(plan: LogicalPlan): Option[String] =
-    if (!plan.exists(_.expressions.exists(_.exists(isScore))) || isSearch(plan)) None
-    else plan.collectFirst { case Top(limit, sort) if scoreOf(sort.order.head, sort.child).isDefined => (limit, sort) } match {
-      case None => Some("expected ORDER BY blip_itm(image, <constant text>) DESC LIMIT k")
-      case Some((limit, _)) if limit >= candidates => Some(s"LIMIT and OFFSET ask for $limit rows, not for fewer")
-      case Some((_, sort)) if belowScores(sort.child).exists(_.expressions.exists(_.exists(isScore))) =>
-        Some("the WHERE itself scores rows")
-      case Some(_) => Some(s"no column ${conf.getConfString(columnKey, "embedding")} ARRAY<FLOAT>, or more than one; " +
-        s"SET $columnKey to name it")
-    }
 }
 
 object Cascade {
-  private val key = "spark.blip.search.candidates"
-  private val columnKey = "spark.blip.search.embeddingColumn"
+  private[blip] val key = "spark.blip.search.candidates"
+  private[blip] val columnKey = "spark.blip.search.embeddingColumn"
 
-  private def isScore(expression: Expression): Boolean = expression match {
+  private[blip] def isVector(attribute: Attribute): Boolean =
+    DataType.equalsIgnoreNullability(attribute.dataType, ArrayType(FloatType))
+
+  private[blip] def scores(node: LogicalPlan): Boolean = node.expressions.exists(_.exists(isScore))
+
+  private[blip] def isScore(expression: Expression): Boolean = expression match {
     case call: PythonUDF => Manifest.has(call, "itm_score", "itm_logit")
     case _ => false
   }
 
   /** blip_search has a cascade of its own. */
-  private def isSearch(plan: LogicalPlan): Boolean = plan.exists(_.output.exists(_.name == "blip_itc"))
+  private[blip] def isSearch(plan: LogicalPlan): Boolean = plan.exists(_.output.exists(_.name == "blip_itc"))
 
   /** The ITM call that a sort key is, through aliases below; None unless it is DESC NULLS LAST with a constant text. */
   private def scoreOf(order: SortOrder, plan: LogicalPlan): Option[PythonUDF] =
@@ -119,7 +116,7 @@ object Cascade {
       case _ => None
     }
 
-  private def resolved(expression: Expression, plan: LogicalPlan): Expression = (expression, plan) match {
+  private[blip] def resolved(expression: Expression, plan: LogicalPlan): Expression = (expression, plan) match {
     case (name: Attribute, Project(list, child)) =>
       list.collectFirst { case alias: Alias if alias.exprId == name.exprId => resolved(alias.child, child) }
         .getOrElse(resolved(name, child))
@@ -127,15 +124,15 @@ object Cascade {
   }
 
   /** The plan below the projections that compute scores. */
-  private def belowScores(plan: LogicalPlan): LogicalPlan = plan match {
+  private[blip] def belowScores(plan: LogicalPlan): LogicalPlan = plan match {
     case Project(list, child) if list.exists(_.exists(isScore)) => child
-    case Project(list, child) if list.forall(_.deterministic) && child.exists(_.expressions.exists(_.exists(isScore))) =>
+    case Project(list, child) if list.forall(_.deterministic) && child.exists(scores) =>
       belowScores(child)
     case other => other
   }
 
   /** LIMIT k [OFFSET o] over ORDER BY: how many rows are asked of the sort, and the sort. */
-  private object Top {
+  private[blip] object Top {
     def unapply(plan: LogicalPlan): Option[(Int, Sort)] = plan match {
       case GlobalLimit(_, LocalLimit(IntegerLiteral(rows), child)) => sorted(child).map(rows -> _)
       case GlobalLimit(IntegerLiteral(rows), Offset(IntegerLiteral(skipped), child)) => child match {

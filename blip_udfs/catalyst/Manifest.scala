@@ -27,6 +27,8 @@ object Manifest {
       raises: String,
       since: String,
       role: Option[String],
+      part: Option[String],
+      tolerant: Boolean,
       deterministic: Boolean,
       evalType: Int,
       command: Seq[Byte]) {
@@ -50,9 +52,10 @@ object Manifest {
   lazy val scalars: Seq[Record] = records.filter(_.kind == "scalar")
   private lazy val byName: Map[String, Record] = scalars.map(record => record.name -> record).toMap
 
-  /** Whether a call is of one of our functions with one of these roles, from SQL or from a DataFrame. */
-  def has(call: PythonUDF, roles: String*): Boolean =
-    byName.get(call.name).exists(record => record.role.exists(roles.contains) && call.evalType == record.evalType)
+  /** The record of one of our functions that a call is of, from SQL or from a DataFrame. */
+  def of(call: PythonUDF): Option[Record] = byName.get(call.name).filter(_.evalType == call.evalType)
+
+  def has(call: PythonUDF, roles: String*): Boolean = of(call).exists(_.role.exists(roles.contains))
 
   def withRole(role: String): Record = records.find(_.role.contains(role)).get
 
@@ -78,6 +81,8 @@ object Manifest {
     raises = (json \ "raises").extract[String],
     since = (json \ "since").extract[String],
     role = (json \ "role").extractOpt[String],
+    part = (json \ "part").extractOpt[String],
+    tolerant = (json \ "tolerant").extractOrElse(false),
     deterministic = (json \ "deterministic").extractOrElse(true),
     evalType = (json \ "evalType").extractOrElse(0),
     command = (json \ "command").extractOpt[String].fold(Seq.empty[Byte])(Base64.getDecoder.decode(_).toSeq))

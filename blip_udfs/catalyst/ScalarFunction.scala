@@ -49,7 +49,7 @@ object ScalarFunction {
     }
 
   /** Any string (CHAR, VARCHAR, collated) is a STRING; whether elements may be NULL does not matter. */
-  private def fits(actual: DataType, accepted: DataType): Boolean = (actual, accepted) match {
+  def fits(actual: DataType, accepted: DataType): Boolean = (actual, accepted) match {
     case (_: StringType, _: StringType) => true
     case _ => DataType.equalsIgnoreNullability(actual, accepted)
   }

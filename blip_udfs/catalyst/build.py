@@ -20,11 +20,18 @@ QUERIES = (FOLDER.parent / "once.sql", FOLDER.parent / "search.sql")  # what tab
 def jar() -> Path:
     """The extension's jar for the installed pyspark, compiled if sources, catalog or Spark have changed since.
 
-    Raises RuntimeError when there is no Java, or with the compiler's messages.
+    Raises RuntimeError when there is no Java, when the package's folder cannot be written, or with the compiler's
+    messages.
     """
     path = FOLDER / f"blip-udfs_{scala_version()}-spark{spark_version()}.jar"
     if not path.exists() or stamp_of(path) != stamp():
-        build(path)
+        try:
+            build(path)
+        except PermissionError:
+            raise RuntimeError(
+                f"expected a jar for Spark {spark_version()} in {FOLDER}, which cannot be written: whoever installed "
+                "blip-udfs can make it with 'python -m blip_udfs.catalyst.build'"
+            ) from None
     return path
 
 

@@ -39,6 +39,11 @@ def only_thing(test: Callable[[Any], bool]) -> Callable[[Sentence], bool]:
     return of
 
 
+def coloured_pair(sentence: Sentence) -> bool:
+    """Whose colour is whose: a red car and a blue bus, which a blue car and a red bus are not."""
+    return "pair" in kinds_of(sentence) and all(c.value.color for c in sentence.conditions if c.about == "thing")
+
+
 def relation(name: str) -> Callable[[Sentence], bool]:
     def of(sentence: Sentence) -> bool:
         first: Condition = sentence.conditions[0]
@@ -54,6 +59,7 @@ GROUPS: dict[str, Callable[[Sentence], bool]] = {
     "colour of a thing": only_thing(lambda thing: thing.color and not thing.side and not thing.distance),
     "side of a thing": only_thing(lambda thing: thing.side and not thing.color and not thing.distance),
     "pair of things": lambda sentence: "pair" in kinds_of(sentence),
+    "pair of things, a colour each": coloured_pair,
     "left of, right of": relation("left of"),
     "behind, in front of": relation("behind"),
 }

@@ -59,8 +59,8 @@ STAGES = (
     Stage("together", 500, 6e-4, TOGETHER),
     Stage("texts again", 900, 6e-4, TEXTS),
     Stage("bindings", 2500, 8e-4, TEXTS, binding=0.6),
-    Stage("together again", 900, 4e-4, TOGETHER, binding=0.5),
-    Stage("bindings again", 2500, 6e-4, TEXTS, binding=0.5),
+    Stage("together again", 350, 4e-4, TOGETHER, binding=0.6),
+    Stage("bindings again", 3000, 7e-4, TEXTS, binding=0.6),
 )
 
 

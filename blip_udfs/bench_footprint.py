@@ -1,0 +1,162 @@
+"""Sessions and workers at work -> what they take: memory, seconds until an answer, where an image's time goes."""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Resampling
+
+from blip_udfs.bench import Result
+from blip_udfs.bench_alternatives import base_model, drawn, session
+
+if TYPE_CHECKING:
+    from blip_udfs.model import Blip
+
+LARGE = 2_000_000  # bytes of an image for `memory`
+IMAGES = {"demo": 5000, "base": 96}  # with base as many as fill two Arrow batches of each worker
+GB = 1e9
+
+
+def memory(folder: Path, rounds: int) -> list[Result]:
+    """What one more worker adds, and the most that a worker takes for images of 2 MB in Arrow batches of Spark's size.
+
+    One run of each model: a worker's memory is that of all its batches. Private memory excludes the weights, which
+    all workers map from one file; the peak includes them.
+    """
+    out = []
+    for name, images in IMAGES.items():
+        spark = session(folder, "demo" if name == "demo" else str(base_model(folder / name)))
+        spark.sql(f"SELECT image FROM VALUES (X'{large_jpeg().hex()}') AS t(image)").localCheckpoint().crossJoin(
+            spark.range(0, images, 1, os.cpu_count())
+        ).createOrReplaceTempView("large")
+        spark.sql("SELECT count(blip_image_embed(image)) FROM large").collect()
+        private, peak = worker_memory()
+        task = f"memory, {images:,} images of 2 MB, {name} model"
+        out.append(Result(task, "private memory of one more worker", round(min(private) / GB, 2), "GB", 0.0, None, 1))
+        out.append(Result(task, "peak of a worker, shared weights too", round(max(peak) / GB, 2), "GB", 0.0, None, 1))
+        spark.stop()
+    return out
+
+
+def large_jpeg() -> bytes:
+    """1920x1020 px of noise, which fill about 2 MB."""
+    noise = np.random.default_rng(0).integers(0, 256, (1020, 1920, 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(noise).save(data, "JPEG", quality=92)
+    return data.getvalue()
+
+
+def worker_memory() -> tuple[list[int], list[int]]:
+    """Bytes of private memory now, and of resident memory at the peak, of each Python worker below this process."""
+    import psutil
+
+    below = psutil.Process().children(recursive=True)
+    daemons = {each.pid for each in below if "pyspark.daemon" in each.cmdline()}
+    workers = [each for each in below if each.ppid() in daemons]
+    return [each.memory_full_info().uss for each in workers], [peak_bytes(each.pid) for each in workers]
+
+
+def peak_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def startup(folder: Path, rounds: int) -> list[Result]:
+    """Seconds until an answer with the bundled model: the import, the first call of a session, calls after it."""
+    importing = [
+        timed(lambda: subprocess.run([sys.executable, "-c", "import blip_udfs"], check=True)) for _ in range(rounds)
+    ]
+    spark = session(folder, "demo")
+
+    def ask(words: str) -> Callable[[], object]:
+        return lambda: spark.sql(f"SELECT blip_text_embed('{words}')").collect()
+
+    first = timed(ask("a car"))
+    warm = [timed(ask(f"a car and {number} trucks")) for number in range(10 + rounds)][10:]
+    spark.stop()
+    return [
+        seconds("startup", "import blip_udfs in a new Python", importing),
+        seconds("startup", "first SELECT blip_text_embed('...') of a session", [first]),
+        seconds("startup", "SELECT blip_text_embed('...') after it, each a new text", warm),
+    ]
+
+
+def timed(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def seconds(task: str, way: str, values: list[float]) -> Result:
+    middle = statistics.median(values)
+    return Result(task, way, round(middle, 3), "s", round((max(values) - min(values)) / middle, 2), None, len(values))
+
+
+def profile(folder: Path, rounds: int) -> list[Result]:
+    """Where the core-seconds of embedding one drawn JPEG of 1920x1020 px go, with base at 384 px, and what share of
+    the processor's own matrix-multiply rate the vision encoder reaches."""
+    from blip_udfs.model import load, set_threads
+
+    model = base_model(folder / "base")
+    files = [str(file) for file in sorted((drawn(folder, 2, 6, (1920, 1020)) / "data").rglob("*.jpg"))]
+    engine, spark = load(str(model)), session(folder, str(model))
+    rows = spark.createDataFrame([(file,) for file in files], "image STRING").repartition(os.cpu_count() or 1)
+    rows.localCheckpoint().createOrReplaceTempView("files")
+    set_threads(1)  # as in a worker whose task has one core
+    batch = stages(engine, files)
+    parts: dict[str, list[float]] = {name: [] for name in [*batch, "all of it, through SQL"]}
+    for turn in range(rounds + 1):  # the first warms up
+        spent = {name: timed(run) / len(files) for name, run in batch.items()}
+        all_of_it = timed(lambda: spark.sql("SELECT count(blip_image_embed(image)) FROM files").collect())
+        spent["all of it, through SQL"] = all_of_it * (os.cpu_count() or 1) / len(files)
+        for name in parts:
+            parts[name] += [spent[name]] if turn else []
+    spark.stop()
+    out = [seconds("profile of an image, core-seconds", name, values) for name, values in parts.items()]
+    rest = out[-1].value - sum(each.value for each in out[:-1])
+    out.append(seconds("profile of an image, core-seconds", "the rest: Spark, Arrow, cores that share memory", [rest]))
+    return [*out, share_of_peak(engine, out[-3].value)]
+
+
+def stages(engine: Blip, files: list[str]) -> dict[str, Callable[[], object]]:
+    """The work on all files, one kind after the other; each takes what the one before would give it."""
+    from blip_udfs.images import decode, normalise
+
+    images = [decode(file) for file in files]
+    size = (engine.image_size, engine.image_size)
+    small = np.stack([np.asarray(image.resize(size, Resampling.BICUBIC)) for image in images])
+    step = engine.batch_size
+    return {
+        "read and decode": lambda: [decode(file) for file in files],
+        "resize": lambda: [image.resize(size, Resampling.BICUBIC) for image in images],
+        "normalise": lambda: normalise(small, engine.mean, engine.std),
+        "vision encoder": lambda: [engine.embed_images(small[at : at + step]) for at in range(0, len(small), step)],
+    }
+
+
+def share_of_peak(engine: Blip, seconds_per_image: float) -> Result:
+    """The vision encoder's floating-point rate as a share of that of one large matrix product on the same core."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    pixels = np.zeros((1, engine.image_size, engine.image_size, 3), np.uint8)
+    with FlopCounterMode(display=False) as counter:
+        engine.embed_images(pixels)
+    left, right = torch.randn(4096, 1024), torch.randn(1024, 4096)
+    product = statistics.median(timed(lambda: left @ right) for _ in range(9))
+    peak = 2 * 4096 * 1024 * 4096 / product
+    share = counter.get_total_flops() / seconds_per_image / peak
+    return Result("profile", f"vision encoder, share of {peak / GB:.0f} GFLOP/s", round(100 * share), "%", 0.0, None, 1)
+
+
+FOOTPRINT = {"memory": memory, "startup": startup, "profile": profile}

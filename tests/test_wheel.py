@@ -1,0 +1,86 @@
+"""The wheel: what is in it, and that it works installed, from an empty folder, without the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pyspark
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.jar", "__pycache__", "demo_output")
+pytestmark = pytest.mark.slow
+
+
+def run(*words: str | Path, cwd: Path, **environment: str) -> str:
+    """What a command prints, with nothing of the checkout on its path."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYSPARK"))}
+    done = subprocess.run(
+        [*map(str, words)], capture_output=True, text=True, check=False, cwd=cwd, env=bare | environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy: a build leaves folders behind."""
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT, folder / "source", ignore=LEFT_OUT)
+    flags = ("--no-deps", "--no-build-isolation", "--no-index", "-w", folder)
+    run(sys.executable, "-m", "pip", "wheel", *flags, "./source", cwd=folder)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The bin folder of an environment with the wheel; its dependencies are this environment's."""
+    environment = tmp_path_factory.mktemp("environment") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=wheel.parent)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    python = environment / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=wheel.parent)
+    return environment / "bin"
+
+
+def test_it_holds_jar_model_scripts_templates_and_sources(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    package = ROOT / "blip_udfs"
+    assert f"blip_udfs/catalyst/blip-udfs_2.13-spark{pyspark.__version__}.jar" in inside
+    for pattern in ("**/*.py", "VERSION", "**/*.j2", "*.sql", "catalyst/*.scala", "demo/model/*"):
+        files = [str(file.relative_to(ROOT)) for file in package.glob(pattern)]
+        assert files and inside.issuperset(files), pattern
+    scripts = [f"blip_udfs/sql/{script.name}" for script in (ROOT / "sql").glob("*.sql")]
+    assert len(scripts) >= 3 and inside.issuperset(scripts)
+    assert not [name for name in inside if name.startswith(("tests/", "notebooks/"))]
+
+
+def test_it_answers_sql_from_an_empty_folder(installed, tmp_path):
+    where = run(installed / "python", "-c", "import blip_udfs; print(blip_udfs.__file__)", cwd=tmp_path)
+    assert Path(where.strip()).is_relative_to(installed.parent)
+    query = "SELECT blip_model(), size(blip_text_embed('a bus'))"
+    printed = run(installed / "blip-udfs", "sql", "--warehouse", "store", "-e", query, cwd=tmp_path)
+    name, numbers = printed.strip().splitlines()[-1].split("\t")
+    assert name.startswith("demo@") and numbers == "64"
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_its_jar_is_not_compiled_again(installed, tmp_path):
+    printed = run(installed / "python", "-m", "blip_udfs.catalyst.build", cwd=tmp_path, PATH="/nowhere", JAVA_HOME="")
+    assert Path(printed.strip()).is_relative_to(installed.parent)
+
+
+def test_its_scripts_search_a_drawn_tree(installed, once_tree, tmp_path):
+    code = "from blip_udfs import scripts; print(scripts.path('3_search.sql').parent)"
+    scripts = Path(run(installed / "python", "-c", code, cwd=tmp_path).strip())
+    flags = ("--warehouse", "store", "-d", f"root={once_tree}", "--conf", "spark.log.level=ERROR", "-f")
+    for script in ("1_images.sql", "2_embeddings.sql", "3_search.sql"):
+        printed = run(installed / "blip-udfs", "sql", *flags, scripts / script, cwd=tmp_path)
+    assert sum(line[:6].isdigit() for line in printed.splitlines()) == 9
