@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 from PIL import Image
 from rich.color import Color
 from rich.console import Console
@@ -110,7 +111,7 @@ def find(spark: SparkSession, question: Question, console: Console) -> tuple[Dat
         rows = question.rows(table_of(spark, question.table)).cache()
     except (ValueError, AnalysisException, ParseException) as error:
         raise click.ClickException(str(error).partition(";\n")[0].strip()) from None
-    label = spark.sql("SELECT blip_model()").head()[0]
+    (label,) = spark.sql("SELECT blip_model()").collect()[0]
     pictures = gallery(rows, question.title, f"{question.note} · {label}")
     (_, cards) = pictures.sections[0]
     console.print(table(cards, question.title, pictures.note, console))
@@ -135,12 +136,11 @@ def thumbnail(card: Card) -> Text:
     """The picture in half blocks, the upper pixel in the colour of the letter, the lower in its background's."""
     if card.picture is None:
         return Text(card.problem)
-    image = Image.open(io.BytesIO(card.picture)).convert("RGB").resize(THUMBNAIL)
+    pixels = np.asarray(Image.open(io.BytesIO(card.picture)).convert("RGB").resize(THUMBNAIL)).tolist()
     out = Text()
-    for y in range(0, image.height, 2):
-        for x in range(image.width):
-            upper, lower = (Color.from_rgb(*image.getpixel((x, row))) for row in (y, y + 1))
-            out.append("▀", Style(color=upper, bgcolor=lower))
+    for above, below in zip(pixels[::2], pixels[1::2], strict=True):
+        for upper, lower in zip(above, below, strict=True):
+            out.append("▀", Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
         out.append("\n")
     out.right_crop(1)
     return out
