@@ -61,7 +61,7 @@ def machine() -> dict[str, str]:
     names = [line.split(":")[1].strip() for line in cpu_lines() if line.startswith("model name")]
     return {
         "processor": f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU",
         "versions": f"Spark {pyspark.__version__}, torch {torch.__version__}, transformers {transformers.__version__}",
     }
 
