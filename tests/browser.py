@@ -77,6 +77,12 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def comes_true(self, expression: str) -> bool:
+        """Whether it does within ten seconds: what answers an event runs after it."""
+        look = f"const look = () => ({expression}) ? done(true) : requestAnimationFrame(look)"
+        promise = f"new Promise(done => {{ {look}; setTimeout(() => done(false), 10000); look(); }})"
+        return self("Runtime.evaluate", expression=promise, awaitPromise=True, returnByValue=True)["result"]["value"]
+
     def press(self, key: str) -> None:
         text = {"text": "\r"} if key == "Enter" else {}
         common = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
