@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo_output
 
-.PHONY: setup java demo test slow lint bench notebooks clean
+.PHONY: setup java demo test slow endurance lint bench notebooks clean
 
 setup: java $(READY) ## environment and extension jar
 	@$(BIN)/python -m blip_udfs.catalyst.build
@@ -40,6 +40,9 @@ test: setup ## all tests but the slow ones
 
 slow: setup ## the tests that take minutes: servers, clusters, the whole demo
 	$(BIN)/python -m pytest -m slow
+
+endurance: setup ## kills, load and scale: up to an hour
+	$(BIN)/python -m pytest -m endurance
 
 lint: setup ## style, types, and that docs and functions agree
 	$(BIN)/ruff check .

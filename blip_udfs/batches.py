@@ -42,6 +42,11 @@ def try_blip_image_embed(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
     return over_images(images, embeddings, tolerant=True)
 
 
+def embedded_or_why_not(images: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+    """What the embedding job runs: both in one decoding, in one worker."""
+    return over_images(images, embeddings, reasons=True)
+
+
 def blip_image_features(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
     return over_images(images, packed_features)
 
@@ -114,10 +119,12 @@ def over_images(
     batches: Iterator[Any],
     forward: Callable[..., Iterable],
     tolerant: bool = False,
-) -> Iterator[pd.Series]:
+    reasons: bool = False,
+) -> Iterator[Any]:
     """`forward(model, settings, images, texts)` on the rows of `batches` that have all their arguments.
 
-    Rows with a NULL give NULL. A row whose image cannot be used raises ImageError, or gives NULL if `tolerant`.
+    Rows with a NULL give NULL. A row whose image cannot be used raises ImageError, or gives NULL if `tolerant`; with
+    `reasons` the results are a frame of two columns, the value and why there is none.
     """
     rows = rows_of(batches)
     first = next(rows, None)
@@ -128,7 +135,8 @@ def over_images(
     chunks = chunked(chain([first], rows), settings.batch_size or model.batch_size)
     with ThreadPoolExecutor(DECODERS) as pool:
         for chunk in ahead(pool, partial(prepared, model), chunks):
-            yield results(chunk, partial(forward, model, settings), tolerant)
+            values = results(chunk, partial(forward, model, settings), tolerant or reasons)
+            yield pd.DataFrame({"value": values, "reason": errors(chunk)}) if reasons else values
 
 
 def rows_of(batches: Iterable[Any]) -> Iterator[tuple]:
@@ -210,6 +218,11 @@ def checked_text(text: Any) -> str | None:
             "first 35 tokens"
         )
     return text
+
+
+def errors(rows: list) -> pd.Series:
+    """Why a row has no result, None where it has one."""
+    return pd.Series([str(row) if isinstance(row, ImageError) else None for row in rows], dtype=object)
 
 
 def results(rows: list, forward: Callable[..., Iterable], tolerant: bool) -> pd.Series:

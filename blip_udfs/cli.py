@@ -6,13 +6,17 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blip_udfs import __version__
+from blip_udfs import embed as embed_images
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def progress() -> Progress:
@@ -158,6 +162,57 @@ WAREHOUSE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder in which tables and their catalog persist.",
 )
+
+
+@main.command()
+@click.option("--source", required=True, help="Root of the ONCE tree, a folder or a URI.")
+@click.option("--table", default="once_embeddings", show_default=True, help="Made where it is missing.")
+@click.option("--where", help="Which images, as SQL over read_once's columns: weather = 'rainy'.")
+@click.option("--retry-failed", is_flag=True, help="Also images whose row has no embedding.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what there is to do and how long it takes.")
+@click.option("--prune", is_flag=True, help="Afterwards remove rows of images that were changed or deleted.")
+@click.option("--prune-models", is_flag=True, help="Afterwards remove other models' rows, if this one's are complete.")
+@click.option(
+    "--skip-similar",
+    type=click.FloatRange(min=0),
+    metavar="T",
+    help="Take the embedding of the frame before, where the grey thumbnails differ by less than T levels of 255.",
+)
+@click.option(
+    "--images-per-trigger", default=1000, show_default=True, type=click.IntRange(min=1), help="What a kill can cost."
+)
+@click.option(
+    "--format", "table_format", default="parquet", show_default=True, help="Of a new table: parquet, delta, iceberg."
+)
+@click.option("--location", help="Folder of a new table; without it, in the warehouse.")
+@click.option("--model", default="demo", show_default=True, help="As spark.blip.model.")
+@click.option(
+    "--events", type=click.File("a"), help="File to which the job's events are appended, a line of JSON each."
+)
+@click.option("--master", default="local[*,4]", show_default=True, help="As Spark's: where it runs.")
+@WAREHOUSE
+def embed(source: str, model: str, events: IO[str] | None, master: str, warehouse: Path, **options: Any) -> None:
+    """Embed the images of an ONCE tree that the table has not; run it again after a kill or for new images."""
+    from blip_udfs.progress import Bar, told
+
+    spark = session(master, warehouse, model)
+    try:
+        with Bar(log=events) as bar:
+            summary = embed_images(spark, source, on_event=bar, **options)
+        click.echo(told(summary))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        spark.stop()
+
+
+def session(master: str, warehouse: Path, model: str) -> SparkSession:
+    """A session with the catalog that `blip-udfs sql` has too."""
+    from blip_udfs.session import builder
+
+    quiet = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
+    started = builder().master(master).appName("blip-udfs embed").config(map=dict(persistent(warehouse) | quiet))
+    return started.enableHiveSupport().getOrCreate()
 
 
 @main.command(context_settings=TOOL, add_help_option=False)

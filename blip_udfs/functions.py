@@ -21,6 +21,7 @@ from pyspark.sql.types import (
     DoubleType,
     FloatType,
     IntegerType,
+    LongType,
     MapType,
     StringType,
     StructField,
@@ -208,6 +209,8 @@ ONCE_ROW = StructType(
         StructField("classes", ArrayType(StringType())),
         StructField("counts", MapType(StringType(), IntegerType())),
         StructField("problem", StringType()),
+        StructField("modified", TimestampType()),
+        StructField("length", LongType()),
     ]
 )
 
@@ -245,7 +248,8 @@ read_once = SqlFunction(
     ),
     returns=ONCE_ROW,
     usage="The ONCE tree as rows, one per camera image: sequence_id, frame_id, camera, image, timestamp, weather, "
-    "period, region, split, classes and counts of the annotated objects, and what is wrong with the row's metadata",
+    "period, region, split, classes and counts of the annotated objects, what is wrong with the row's metadata, and "
+    "the file's modification time and length",
     example="SELECT sequence_id, frame_id, camera, weather FROM read_once('/data/ONCE') LIMIT 3",
     role="once",
     kind="table",

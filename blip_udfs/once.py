@@ -18,9 +18,10 @@ def read_once(spark: SparkSession, root: str, split: str | None = None, image_by
 
     Columns: sequence_id, frame_id, camera, image (path; the file's bytes with `image_bytes`), timestamp, weather,
     period, region, split (the first of train, val, test, raw_small, raw_medium, raw_large that lists the sequence),
-    classes and counts of the annotated objects seen by that camera, and `problem`: NULL, or what is wrong with the
-    row's metadata. (sequence_id, frame_id, camera) is the key. Spark lists and reads; no image byte is read unless
-    asked for. `split` keeps the sequences that ImageSets/<split>.txt lists.
+    classes and counts of the annotated objects seen by that camera, `problem`: NULL, or what is wrong with the row's
+    metadata, and the file's modification time (`modified`) and `length` in bytes. (sequence_id, frame_id, camera) is
+    the key. Spark lists and reads; no image byte is read unless asked for. `split` keeps the sequences that
+    ImageSets/<split>.txt lists.
 
     Raises ValueError for an unknown split and for a root without data/. Layout: https://once-for-auto-driving.github.io
     """
@@ -39,8 +40,8 @@ def read_once(spark: SparkSession, root: str, split: str | None = None, image_by
 
 
 def image_files(spark: SparkSession, root: str) -> DataFrame:
-    """data/<sequence>/<camera>/<frame>.jpg: sequence_id, camera, path, content. Listing is spread over the cluster
-    where there are many folders."""
+    """data/<sequence>/<camera>/<frame>.jpg: sequence_id, camera, path, modificationTime, length, content. Listing is
+    spread over the cluster where there are many folders."""
     from pyspark.errors import AnalysisException
 
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", True).option("pathGlobFilter", IMAGES)
@@ -56,6 +57,8 @@ def image_files(spark: SparkSession, root: str) -> DataFrame:
         "regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id",
         "regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera",
         "path",
+        "modificationTime",
+        "length",
         "content",
     )
 

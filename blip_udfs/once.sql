@@ -1,10 +1,12 @@
 -- The rows of an ONCE tree from four relations:
---   images   sequence_id STRING, camera STRING, path STRING, content BINARY    data/<sequence>/<camera>/<frame>.jpg
+--   images   sequence_id STRING, camera STRING, path STRING, modificationTime TIMESTAMP, length BIGINT, content BINARY
+--            data/<sequence>/<camera>/<frame>.jpg
 --   records  sequence_id STRING, value STRING    the text of every data/<sequence>/<sequence>.json
 --   splits   path STRING, value STRING      the lines of ImageSets/*.txt
 --   regions  value STRING                   the lines of region_type.txt
 WITH image_files AS (
-  SELECT sequence_id, camera, regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id, {image} AS image
+  SELECT sequence_id, camera, regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id, {image} AS image,
+         modificationTime AS modified, length
   FROM {images}
 ),
 sequences AS (
@@ -71,5 +73,6 @@ SELECT sequence_id, frame_id, camera, image,
             WHEN is_broken THEN concat(json, ' is not valid JSON')
             WHEN NOT has_record THEN concat('no record for frame ', frame_id, ' in ', json)
        END AS problem,
+       modified, length,
        splits
 FROM joined

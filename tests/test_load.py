@@ -15,7 +15,7 @@ from blip_udfs.images import pixels
 from blip_udfs.model import load
 from tests.test_servers import SPARK_HOME, shell, thrift_server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance
 
 SESSIONS, QUERIES, K = 8, 25, 3
 CANDIDATES = (0, 5, 9, 14)

@@ -6,15 +6,25 @@ import org.apache.spark.sql.catalyst.plans.logical.{LocalRelation, LogicalPlan, 
 import org.apache.spark.sql.catalyst.rules.Rule
 import org.apache.spark.sql.classic.SparkSession
 
-/** The embedding of a constant text becomes a scalar subquery: made once per query, not once per row. */
+/** The embedding of a constant text, and the model's name, become scalar subqueries: made once per query, not per row. */
 case class TextOnce(session: SparkSession) extends Rule[LogicalPlan] {
-  override def apply(plan: LogicalPlan): LogicalPlan = plan.transformAllExpressionsWithSubqueries {
-    case call: PythonUDF if Manifest.has(call, "text_embed") && call.children.forall(_.foldable) =>
-      TextOnce.subquery(session, call)
+  override def apply(plan: LogicalPlan): LogicalPlan = plan.transformWithSubqueries {
+    case node => node.transformExpressions {
+      case call: PythonUDF if isConstant(call) && !TextOnce.isOneRow(node) => TextOnce.subquery(session, call)
+    }
   }
+
+  private def isConstant(call: PythonUDF): Boolean =
+    Manifest.has(call, "text_embed", "model") && call.children.forall(_.foldable)
 }
 
 object TextOnce {
+  /** What `subquery` makes, which must not be made into a subquery again; over one row nothing is gained anyway. */
+  private def isOneRow(node: LogicalPlan): Boolean = node.children match {
+    case Seq(rows: LocalRelation) => rows.data.lengthIs <= 1
+    case _ => false
+  }
+
   /** The value of a call with constant arguments, or with none, as a subquery over one row that holds them. */
   def subquery(session: SparkSession, call: PythonUDF): Expression = {
     val columns = call.children.map(each => AttributeReference("argument", each.dataType, each.nullable)())
