@@ -144,7 +144,7 @@ def test_listing_reads_no_image_bytes(spark, damaged, capsys):
     read_once(spark, str(damaged)).explain("formatted")
     spark.sql(f"SELECT * FROM read_once('{damaged}')").explain("formatted")
     scans = re.findall(r"Scan binaryFile.*?ReadSchema: (\S+)", capsys.readouterr().out, re.DOTALL)
-    assert scans == ["struct<path:string>"] * 2
+    assert scans == ["struct<path:string,modificationTime:timestamp,length:bigint>"] * 2
 
 
 def test_a_filter_on_sequence_reaches_listing_and_reading(spark, damaged):
