@@ -227,9 +227,9 @@ def errors(rows: list) -> pd.Series:
 
 def results(rows: list, forward: Callable[..., Iterable], tolerant: bool) -> pd.Series:
     """One result per row, None where there is none."""
-    errors = [row for row in rows if isinstance(row, ClosedError if tolerant else ImageError)]
-    if errors:
-        raise errors[0]
+    fatal = next((row for row in rows if isinstance(row, ClosedError if tolerant else ImageError)), None)
+    if fatal:
+        raise fatal
     usable = [index for index, row in enumerate(rows) if isinstance(row, tuple)]
     values: list[Any] = [None] * len(rows)
     if usable:

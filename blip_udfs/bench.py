@@ -38,18 +38,28 @@ def interleaved(task: str, unit: str, work: int, ways: dict[str, Callable[[], An
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, run in ways.items():
-            began = time.perf_counter()
-            run()
+            taken = timed(run)
             if turn:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(taken)
     ours = seconds[next(iter(ways))]
     out = []
     for name, own in seconds.items():
         ratio = statistics.median(theirs / mine for theirs, mine in zip(own, ours, strict=True))
         middle = statistics.median(own)
-        spread = (max(own) - min(own)) / middle
-        out.append(Result(task, name, round(work / middle, 2), unit, round(spread, 2), round(ratio, 2), rounds))
+        out.append(Result(task, name, round(work / middle, 2), unit, spread(own), round(ratio, 2), rounds))
     return out
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def spread(seconds: list[float]) -> float:
+    """(slowest - fastest) / median."""
+    return round((max(seconds) - min(seconds)) / statistics.median(seconds), 2)
 
 
 def machine() -> dict[str, str]:

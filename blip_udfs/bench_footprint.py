@@ -7,7 +7,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +15,12 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
-from blip_udfs.bench import Result
+from blip_udfs.bench import Result, spread, timed
 from blip_udfs.bench_alternatives import base_model, drawn, session
 
 if TYPE_CHECKING:
     from blip_udfs.model import Blip
 
-LARGE = 2_000_000  # bytes of an image for `memory`
 IMAGES = {"demo": 5000, "base": 96}  # with base as many as fill two Arrow batches of each worker
 GB = 1e9
 
@@ -91,15 +89,9 @@ def startup(folder: Path, rounds: int) -> list[Result]:
     ]
 
 
-def timed(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
-
-
 def seconds(task: str, way: str, values: list[float]) -> Result:
     middle = statistics.median(values)
-    return Result(task, way, round(middle, 3), "s", round((max(values) - min(values)) / middle, 2), None, len(values))
+    return Result(task, way, round(middle, 3), "s", spread(values), None, len(values))
 
 
 def profile(folder: Path, rounds: int) -> list[Result]:

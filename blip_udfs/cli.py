@@ -195,7 +195,7 @@ def embed(source: str, model: str, events: IO[str] | None, master: str, warehous
     """Embed the images of an ONCE tree that the table has not; run it again after a kill or for new images."""
     from blip_udfs.progress import Bar, told
 
-    spark = session(master, warehouse, model)
+    spark = session("embed", model, warehouse, master)
     try:
         with Bar(log=events) as bar:
             summary = embed_images(spark, source, on_event=bar, **options)
@@ -206,13 +206,16 @@ def embed(source: str, model: str, events: IO[str] | None, master: str, warehous
         spark.stop()
 
 
-def session(master: str, warehouse: Path, model: str) -> SparkSession:
-    """A session with the catalog that `blip-udfs sql` has too."""
+def session(
+    command: str, model: str, warehouse: Path | None, master: str = "local[*]", **settings: str
+) -> SparkSession:
+    """A session of a command; with a warehouse, one that knows the tables made by `blip-udfs sql`."""
     from blip_udfs.session import builder
 
     quiet = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
-    started = builder().master(master).appName("blip-udfs embed").config(map=dict(persistent(warehouse) | quiet))
-    return started.enableHiveSupport().getOrCreate()
+    every = quiet | settings | (persistent(warehouse) if warehouse else {})
+    started = builder().master(master).appName(f"blip-udfs {command}").config(map=dict(every))
+    return (started.enableHiveSupport() if warehouse else started).getOrCreate()
 
 
 @main.command(context_settings=TOOL, add_help_option=False)
@@ -253,7 +256,7 @@ def search(
     from blip_udfs import find
 
     asked = find.Question(**question)
-    spark = find.session(model, None if Path(asked.table).is_dir() else persistent(warehouse))
+    spark = session("search", model, None if Path(asked.table).is_dir() else warehouse, **find.SETTINGS)
     try:
         rows, pictures = find.find(spark, asked, Console())
         if page or opened:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from blip_udfs import increment
 from blip_udfs.increment import PLANNED, ROW, names
-from blip_udfs.session import register
+from blip_udfs.session import has_extension, register
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -89,8 +89,7 @@ def embed(
         raise ValueError(
             "embed: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs embed"
         )
-    if not increment.has_extension(spark):
-        register(spark)
+    register(spark)
     from blip_udfs import functions as BF
 
     model = spark.range(1).select(BF.blip_model()).collect()[0][0]
@@ -316,7 +315,7 @@ def show_current(spark: SparkSession, table: str) -> None:
     """The view of the table's rows that a search wants: of the session's model, with an embedding, and of images that
     were embedded again only the newest."""
     view = f"{table.removesuffix('_embeddings')}_search"
-    kind, view = ("VIEW", view) if increment.has_extension(spark) else ("TEMPORARY VIEW", view.split(".")[-1])
+    kind, view = ("VIEW", view) if has_extension(spark) else ("TEMPORARY VIEW", view.split(".")[-1])
     newer = f"(SELECT image, model, version FROM {table} WHERE version > 1)"
     same = "newer.image = row.image AND newer.model = row.model AND newer.version > row.version"
     replaced = spark.sql(f"SELECT 1 FROM {table} AS row JOIN {newer} AS newer ON {same} LIMIT 1").collect()

@@ -69,19 +69,10 @@ class Question:
         )
 
 
-def session(model: str, warehouse: dict[str, str] | None) -> SparkSession:
-    """A local session; with `warehouse`, its settings, one that knows the tables made by `blip-udfs sql`."""
-    from blip_udfs.session import builder
-
-    settings = (warehouse or {}) | {
-        "spark.blip.model": model,
-        "spark.log.level": "ERROR",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # sequence 000076 is no number
-    }
-    made = builder().master("local[*]").appName("blip-udfs search").config(map=dict(settings))
-    return (made.enableHiveSupport() if warehouse else made).getOrCreate()
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # sequence 000076 is no number
+}
 
 
 def table_of(spark: SparkSession, name: str) -> DataFrame:

@@ -284,11 +284,18 @@ blip_together = SqlFunction(
     ),
     returns=StructType(
         [
-            StructField("embedding", ArrayType(FloatType())),
-            StructField("features", BinaryType()),
-            StructField("probabilities", ArrayType(DoubleType())),
-            StructField("logits", ArrayType(FloatType())),
-            StructField("probabilities_of_many", ArrayType(ArrayType(DoubleType()))),
+            StructField(part, of)
+            for part, of in zip(
+                batches.PARTS,
+                (
+                    ArrayType(FloatType()),
+                    BinaryType(),
+                    ArrayType(DoubleType()),
+                    ArrayType(FloatType()),
+                    ArrayType(ArrayType(DoubleType())),
+                ),
+                strict=True,
+            )
         ]
     ),
     usage="Several functions of one image: the optimizer puts it in their place, so that the image is encoded once",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.once import read_once
-from blip_udfs.session import EXTENSION
+from blip_udfs.session import has_extension
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -61,10 +61,6 @@ def once(spark: SparkSession, root: str) -> DataFrame:
         return spark.sql("SELECT * FROM read_once(:root)", {"root": root})
     except (AnalysisException, IllegalArgumentException):
         return read_once(spark, root)  # says the same of a root without data/, as a ValueError
-
-
-def has_extension(spark: SparkSession) -> bool:
-    return EXTENSION in (spark.conf.get("spark.sql.extensions", "") or "")
 
 
 def status() -> Column:

@@ -90,13 +90,12 @@ README_TABLE = re.compile(r"(<!-- measured by blip-udfs bench -->\n).*?(<!-- end
 def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, readme: Path | None = None) -> None:
     """Prints what `bench` measures of the tasks (all of them when none is named), and puts it into a README."""
     rows = [row for task in tasks or TASKS for row in TASKS[task](folder, rounds)]
-    if as_json:
-        click.echo(json.dumps({"machine": bench.machine(), "results": [asdict(row) for row in rows]}, indent=1))
-    else:
-        click.echo(speed_table(rows))
+    table = speed_table(rows)
+    everything = {"machine": bench.machine(), "results": [asdict(row) for row in rows]}
+    click.echo(json.dumps(everything, indent=1) if as_json else table)
     if readme:
         text = readme.read_text(encoding="utf-8")
-        readme.write_text(README_TABLE.sub(rf"\g<1>{speed_table(rows)}\n\2", text), encoding="utf-8")
+        readme.write_text(README_TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text), encoding="utf-8")
 
 
 def speed_table(rows: Sequence[bench.Result]) -> str:

@@ -51,3 +51,10 @@ def test_evaluate_needs_to_know_where_images_are(tmp_path):
     (tmp_path / "dataset.json").write_text("{}")
     done = invoke("evaluate", str(tmp_path / "dataset.json"))
     assert done.exit_code == 2 and "say where they are with --images FOLDER" in done.output
+
+
+def test_bench_takes_each_of_its_tasks():
+    from blip_udfs.cli import BENCH
+    from blip_udfs.report import TASKS
+
+    assert list(TASKS) == BENCH  # two lists: the command line must not load what measures
