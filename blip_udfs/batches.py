@@ -240,11 +240,16 @@ def results(rows: list, forward: Callable[..., Iterable], tolerant: bool) -> pd.
 
 
 def embeddings(model: Blip, settings: Settings, images: list[np.ndarray]) -> list[np.ndarray]:
-    return by_kind(images, model.embed_images, model.embed_features)
+    return by_kind(
+        images,
+        lambda decoded: model.embed_images(np.stack(decoded)),
+        lambda stored: model.embed_features(np.stack([each[:1] for each in stored])),  # it reads [CLS] alone
+    )
 
 
 def features(model: Blip, images: list[np.ndarray]) -> np.ndarray:
-    return np.stack(by_kind(images, model.features, lambda stored: stored.astype(np.float32)))  # (B, N, W)
+    """(B, N, W): float16 if all were stored so, which torch widens ten times faster than numpy; else float32."""
+    return np.stack(by_kind(images, lambda decoded: model.features(np.stack(decoded)), list))
 
 
 def packed_features(model: Blip, settings: Settings, images: list[np.ndarray]) -> list[bytes]:
@@ -257,7 +262,7 @@ def by_kind(images: list[np.ndarray], from_pixels: Callable, from_features: Call
     for dtype, function in ((np.uint8, from_pixels), (np.float16, from_features)):
         which = [index for index, image in enumerate(images) if image.dtype == dtype]
         if which:
-            for index, value in zip(which, function(np.stack([images[i] for i in which])), strict=True):
+            for index, value in zip(which, function([images[i] for i in which]), strict=True):
                 out[index] = value
     return out
 

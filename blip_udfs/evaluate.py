@@ -170,7 +170,7 @@ def scorer_of(texts: list[str]) -> Any:
             model = model_of(settings)
             logits = []
             for blob, ids in zip(batch["features"], batch["wanted"], strict=True):
-                features = unpack_features(blob, model.digest).astype(np.float32)
+                features = unpack_features(blob, model.digest)
                 parts = [ids[start : start + TEXTS_AT_ONCE] for start in range(0, len(ids), TEXTS_AT_ONCE)]
                 scores = [
                     model.itm_logits_of_many(features, [texts[i] for i in part], settings.itm_token) for part in parts

@@ -11,6 +11,7 @@ from blip_udfs.sources import ImageError
 MAGIC = b"BLIPFEAT"
 VERSION = 1
 FLOAT16 = 1  # the only dtype so far
+INFINITY = 0x7C00  # of float16: all bits of the exponent, which NaN has too
 HEADER = struct.Struct("<8sHHII12s")  # magic, version, dtype, rows N, width W, model digest: 32 bytes
 
 
@@ -61,6 +62,6 @@ def unpack_features(blob: bytes, digest: str | None = None, shape: tuple[int, in
     if shape is not None and (rows, width) != shape:
         raise ImageError(f"patch features of {rows} x {width}: expected {shape[0]} x {shape[1]}, as the model has")
     features = np.frombuffer(blob, dtype="<f2", offset=HEADER.size).reshape(rows, width)
-    if not np.isfinite(features).all():
+    if (features.view("<u2") & INFINITY).max() == INFINITY:  # as integers: isfinite of halves takes 10 times longer
         raise ImageError(f"patch features of {rows} x {width}: expected numbers, got infinity or NaN among them")
     return features

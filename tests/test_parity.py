@@ -108,21 +108,30 @@ def test_match_probabilities_equal_the_originals(golden, converted):
     near(converted.match_probability(logits.reshape(-1, 2)).reshape(4, 4), golden["itm_prob_cls"], 1e-6)
 
 
-@pytest.fixture(scope="session")
-def base(tmp_path_factory):
-    """All sizes of the published base model: 384 px, 12 layers of width 768 in both encoders."""
+SIZES = {  # of the published models at 384 px: the vision encoder is what differs
+    "base": ({}, {}),
+    "large": (
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+        {"encoder_hidden_size": 1024},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["base", pytest.param("large", marks=pytest.mark.slow)])
+def published(request, tmp_path_factory):
     from blip_udfs.model import load
 
-    vision = {"image_size": 384}
-    text = {"num_attention_heads": 12, "vocab_size": 30524}
-    folder = random_blip.write(tmp_path_factory.mktemp("base") / "base", 0, vision, text, embed_dim=256)
+    vision, text = SIZES[request.param]
+    text = {"num_attention_heads": 12, "vocab_size": 30524} | text
+    folder = tmp_path_factory.mktemp("published") / request.param
+    random_blip.write(folder, 0, {"image_size": 384} | vision, text, embed_dim=256)
     return load(str(folder)), random_blip.Reference(folder)
 
 
-def test_base_size_equals_transformers(base):
-    ours, reference = base
+def test_published_sizes_equal_transformers(published):
+    ours, reference = published
     pixels = np.random.default_rng(0).integers(0, 256, (2, 384, 384, 3), dtype=np.uint8)
-    features = reference.features(pixels)  # (2, 577, 768)
+    features = reference.features(pixels)  # (2, 577, 768 | 1024)
     images = reference.model.vision_proj(features[:, 0]).detach().numpy()
     near(ours.embed_images(pixels), images / np.linalg.norm(images, axis=1, keepdims=True), EMBEDDING)
     near(ours.embed_texts(TEXTS), reference.embed_texts(TEXTS), EMBEDDING)
@@ -146,8 +155,9 @@ sentences = st.lists(st.sampled_from([*random_blip.WORDS, "zebra", "x,", "7"]), 
     head=st.sampled_from([4, 8, 16]),
     layers=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     texts=st.lists(sentences, min_size=1, max_size=7),
+    split=st.integers(0, 7),
 )
-def test_random_shapes_equal_transformers(tmp_path_factory, seed, image, text_heads, head, layers, texts):
+def test_random_shapes_equal_transformers(tmp_path_factory, seed, image, text_heads, head, layers, texts, split):
     from blip_udfs.checkpoint import find
     from blip_udfs.model import build
 
@@ -165,6 +175,9 @@ def test_random_shapes_equal_transformers(tmp_path_factory, seed, image, text_he
     near(ours.embed_texts(texts), reference.embed_texts(texts), EMBEDDING)
     for token in ("cls", "enc"):
         near(ours.itm_logits(features.numpy(), texts, token), reference.itm_logits(features, texts, token), LOGIT)
+        parts = [part for part in (slice(None, split), slice(split, None)) if texts[part]]
+        split_up = [ours.itm_logits(features.numpy()[part], texts[part], token) for part in parts]
+        near(np.concatenate(split_up), reference.itm_logits(features, texts, token), LOGIT)
         of_first = reference.itm_logits(features[:1].expand(len(texts), -1, -1), texts, token)
         near(ours.itm_logits_of_many(features[0].numpy(), texts, token), of_first, LOGIT)
 

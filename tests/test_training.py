@@ -34,6 +34,17 @@ def test_losses_fall_and_a_stopped_run_goes_on(data, tmp_path):
         assert again.advance(data) == pytest.approx(expected, rel=1e-3)
 
 
+def test_an_estimate_counts_every_step_of_every_stage(data, tmp_path, monkeypatch):
+    trainer = Trainer(tmp_path, STAGES, batch=8)
+
+    def advance(_):
+        trainer.seconds += {0: 5.0, 6: 7.0}.get(trainer.step, 1.0 if trainer.step < 6 else 2.0)
+        trainer.step += 1
+
+    monkeypatch.setattr(trainer, "advance", advance)
+    assert trainer.estimated_seconds(data, steps=4) == 5 + 5 * 1 + 7 + 9 * 2
+
+
 def total(parts: dict[str, float]) -> float:
     return sum(weight * parts[name] for name, weight in TOGETHER.items())
 

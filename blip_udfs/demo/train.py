@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,6 +191,19 @@ class Trainer:
         self.seconds += time.perf_counter() - started
         return {name: float(torch.as_tensor(value).detach()) for name, value in (parts | {"total": total}).items()}
 
+    def estimated_seconds(self, data: Scenes, steps: int = 15) -> float:
+        """Of all stages, from so many steps of each; the first of a stage, which may encode every picture, once."""
+        total, begin = 0.0, 0
+        for stage in self.stages:
+            self.step, taken = begin, []
+            for _ in range(min(steps, stage.steps)):
+                before = self.seconds
+                self.advance(data)
+                taken.append(self.seconds - before)
+            total += taken[0] + statistics.median(taken) * (stage.steps - 1)
+            begin += stage.steps
+        return total
+
     @torch.no_grad()
     def validate(self, held: Scenes, batches: int = 6) -> dict[str, float]:
         """Means of all losses, and of ITM's accuracy, on scenes that are not trained on."""
@@ -255,10 +269,15 @@ class Trainer:
 @click.option("--count", default=26_000, help="Scenes to train on.")
 @click.option("--seed", default=0)
 @click.option("--every", default=250, help="Steps between checkpoints with validation.")
-def main(work: Path, out: Path, count: int, seed: int, every: int) -> None:
+@click.option("--estimate", is_flag=True, help="Time a few steps of each stage, say what all would take, and stop.")
+def main(work: Path, out: Path, count: int, seed: int, every: int, estimate: bool) -> None:
     """Trains, or goes on from the last checkpoint in --work, and writes the model folder."""
     work.mkdir(parents=True, exist_ok=True)
     data = scenes(count, seed, IMAGE_SIZE, PATCH_SIZE, work)
+    if estimate:
+        minutes = Trainer(work, seed=seed).estimated_seconds(data) / 60
+        click.echo(f"{minutes:.0f} minutes for all steps on {os.cpu_count()} cores")
+        return
     held = scenes(VALIDATION_SCENES, VALIDATION_SEED, IMAGE_SIZE, PATCH_SIZE, work)
     trainer = Trainer(work, seed=seed)
     trainer.resume()
