@@ -6,10 +6,11 @@ by reference, so module and names are part of the contract.
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from blip_udfs.sources import ClosedError
 if TYPE_CHECKING:
     from blip_udfs.model import Blip
 
+STORED_PER_IMAGE = 2  # rows of patch features that make as good a forward pass as one image to encode
+BYTES_AT_ONCE = 64 << 20  # encoded images or patch features of a forward pass, whatever Arrow sends
 DECODERS = 2  # threads that read and decode while the model works; Pillow releases the interpreter lock
 TEXTS_AT_ONCE = 64
 TEXTS_KEPT = 10_000  # embeddings of texts that a worker remembers: about 10 MB of 256 floats each
@@ -112,7 +115,16 @@ def model_of(settings: Settings) -> Blip:
     context = TaskContext.get()
     if context:
         set_threads(context.cpus())  # else parallel workers would fight for the same cores
-    return load(settings.model, settings.device, settings.dtype)
+    model = load(settings.model, settings.device, settings.dtype)
+    leave_out_of_collections(model.label)
+    return model
+
+
+@cache
+def leave_out_of_collections(label: str) -> None:
+    """Spark's daemon collects garbage after each task; walking all that torch and a model bring took 0.1 s of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def over_images(
@@ -132,7 +144,7 @@ def over_images(
         return  # a partition without rows loads no model
     settings = Settings.of_task()
     model = model_of(settings)
-    chunks = chunked(chain([first], rows), settings.batch_size or model.batch_size)
+    chunks = full_batches(chain([first], rows), settings.batch_size, model.batch_size)
     with ThreadPoolExecutor(DECODERS) as pool:
         for chunk in ahead(pool, partial(prepared, model), chunks):
             values = results(chunk, partial(forward, model, settings), tolerant or reasons)
@@ -149,6 +161,24 @@ def rows_of(batches: Iterable[Any]) -> Iterator[tuple]:
 def null_as_none(column: pd.Series) -> Iterator[Any]:
     # pandas gives NaN for NULL in a column of strings or numbers, None in one of objects
     return (None if value is None or isinstance(value, float) and np.isnan(value) else value for value in column)
+
+
+def full_batches(rows: Iterable[tuple], wanted: int | None, suits: int) -> Iterator[list[tuple]]:
+    """Rows for one forward pass each: as many as `wanted`, else as suit the device, within BYTES_AT_ONCE."""
+    batch: list[tuple] = []
+    filled = 0.0
+    for row in rows:
+        image = row[0]
+        stored = isinstance(image, bytes) and is_features(image)
+        size = len(image) if isinstance(image, bytes) else 0
+        share = max(1 / (wanted or suits * (STORED_PER_IMAGE if stored else 1)), size / BYTES_AT_ONCE)
+        if batch and filled + share > 1 + 1e-6:
+            yield batch
+            batch, filled = [], 0.0
+        batch.append(row)
+        filled += share
+    if batch:
+        yield batch
 
 
 def chunked(rows: Iterator, size: int) -> Iterator[list]:

@@ -124,6 +124,23 @@ def vectors(folder: Path, rows: int, width: int = 256) -> Path:
     return folder
 
 
+def stored(folder: Path, rows: int, digest: str) -> Path:
+    """Random patch features of base as Parquet, a file per core, without compression, as the README advises."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from blip_udfs.features import pack_features
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, cores = np.random.default_rng(0), os.cpu_count() or 1
+    for part in range(cores):
+        count = len(range(part, rows, cores))
+        blobs = [pack_features(rng.standard_normal((577, 768), np.float32), digest) for _ in range(count)]
+        table = pa.table({"features": pa.array(blobs, pa.binary())})
+        parquet.write_table(table, folder / f"{part}.parquet", compression="none", use_dictionary=False)
+    return folder
+
+
 def scan(folder: str, wanted: np.ndarray) -> list[tuple[int, float]]:
     """The plain alternative: file by file on all of numpy's threads."""
     from pyarrow import parquet

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from blip_udfs.model import Blip
 
 IMAGES = {"demo": 5000, "base": 96}  # with base as many as fill two Arrow batches of each worker
+PROFILE = "profile of an image, core-seconds"
+CODECS = ("none", "snappy", "lz4", "zstd")
 GB = 1e9
 
 
@@ -114,9 +116,9 @@ def profile(folder: Path, rounds: int) -> list[Result]:
         for name in parts:
             parts[name] += [spent[name]] if turn else []
     spark.stop()
-    out = [seconds("profile of an image, core-seconds", name, values) for name, values in parts.items()]
+    out = [seconds(PROFILE, name, values) for name, values in parts.items()]
     rest = out[-1].value - sum(each.value for each in out[:-1])
-    out.append(seconds("profile of an image, core-seconds", "the rest: Spark, Arrow, cores that share memory", [rest]))
+    out.append(seconds(PROFILE, "the rest: Spark, Arrow, cores that share memory", [rest]))
     return [*out, share_of_peak(engine, out[-3].value)]
 
 
@@ -151,4 +153,47 @@ def share_of_peak(engine: Blip, seconds_per_image: float) -> Result:
     return Result("profile", f"vision encoder, share of {peak / GB:.0f} GFLOP/s", round(100 * share), "%", 0.0, None, 1)
 
 
-FOOTPRINT = {"memory": memory, "startup": startup, "profile": profile}
+def codecs(folder: Path, rounds: int) -> list[Result]:
+    """What Parquet's codecs gain on the bundled model's patch features of drawn images, and how fast one core reads."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from blip_udfs.images import pixels
+    from blip_udfs.model import load
+
+    engine, file = load("demo"), folder / "codec.parquet"
+    images = sorted((drawn(folder, 100, 10, (960, 510)) / "data").rglob("*.jpg"))[:64]
+    encoded = engine.features(np.stack([pixels(str(image), engine.image_size) for image in images]))
+    blobs = [engine.pack(each) for each in encoded]
+    table, size, out = pa.table({"features": pa.array(blobs, pa.binary())}), sum(map(len, blobs)), []
+    for codec in CODECS:
+        parquet.write_table(table, file, compression=codec, use_dictionary=False)
+        taken = [timed(lambda: parquet.read_table(file, use_threads=False)) for _ in range(5 * rounds)]
+        share, rate = 100 * file.stat().st_size / size, size / statistics.median(taken) / 1e6
+        out.append(Result("Parquet of patch features", f"{codec}: size", round(share), "%", 0.0, None, 1))
+        out.append(
+            Result("Parquet of patch features", f"{codec}: read", round(rate), "MB/s", spread(taken), None, rounds)
+        )
+    return out
+
+
+FOOTPRINT = {"memory": memory, "startup": startup, "profile": profile, "codecs": codecs}
+
+
+def plot_profile(results: list[Result], file: Path) -> None:
+    """The parts of `profile` as bars, in milliseconds of one core. Needs matplotlib."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    parts = [each for each in results if each.task == PROFILE and not each.way.startswith("all of it")]
+    figure, axes = pyplot.subplots(figsize=(7, 2.2))
+    bars = axes.barh([each.way for each in parts], [1000 * each.value for each in parts], color="#3b6ea5")
+    axes.bar_label(bars, fmt="%.0f", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlabel("milliseconds of one core per image of 1920x1020 px")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=110, bbox_inches="tight")
+    pyplot.close(figure)

@@ -126,13 +126,13 @@ def evaluate(
     report(source, images, split, count, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "itm", "search", "cascade", "memory", "startup", "profile"]
+BENCH = ["embed", "itm", "search", "cascade", "memory", "startup", "profile", "codecs"]
 
 
 @main.command()
 @click.argument("tasks", nargs=-1, type=click.Choice(BENCH))
 @click.option("--rounds", default=5, type=click.IntRange(min=1), help="Of each way, after one that warms up.")
-@click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model and images for the next run.")
+@click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model, images and results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--readme", type=click.Path(exists=True, path_type=Path), help="Markdown file whose table to rewrite.")
 def bench(tasks: tuple[str, ...], rounds: int, work: Path | None, as_json: bool, readme: Path | None) -> None:

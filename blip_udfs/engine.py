@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+ONE_AT_A_TIME = 1 << 18  # patch features of an image from which a CPU is 3 % faster when its cache holds one image
+
 
 @dataclass(frozen=True)
 class VisionShape:
@@ -161,13 +163,21 @@ class Attention(nn.Module):
         q = self.query(x).reshape(rows, heads, -1).transpose(0, 1)  # (H, B T, D)
         head = q.shape[-1]
         key, value = (layer.weight.unflatten(0, (heads, head)) for layer in (self.key, self.value))  # (H, D, W)
-        q = torch.bmm(q * head**-0.5, key)  # (H, B T, W)
-        q = q.unflatten(1, (groups, -1)).transpose(0, 1).flatten(1, 2)  # (B | 1, H T, W), rows of one image together
-        scores = torch.bmm(q, patches.transpose(1, 2))  # (B | 1, H T, N)
-        context = torch.bmm(scores.softmax(-1), patches)  # (B | 1, H T, W)
-        context = context.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)  # (H, B T, W)
+        q = torch.bmm(q * head**-0.5, key).unflatten(1, (groups, -1))  # (H, B | 1, T, W), rows of one image together
+        context = attended(q, patches).flatten(1, 2)  # (H, B T, W)
         out = torch.bmm(context, value.transpose(1, 2))  # (H, B T, D)
         return out.transpose(0, 1).reshape(x.shape) + self.value.bias  # (B, T, W)
+
+
+def attended(q: Tensor, patches: Tensor) -> Tensor:
+    """Queries (H, B, T, W) of all heads to patches (B, N, W), which are keys and values -> (H, B, T, W)."""
+    if patches.is_cpu and len(patches) > 1 and patches[0].numel() >= ONE_AT_A_TIME:
+        parts = zip(q.split(1, 1), patches.split(1), strict=True)
+        return torch.cat([attended(*part) for part in parts], 1)
+    rows = q.transpose(0, 1).flatten(1, 2)  # (B, H T, W)
+    scores = torch.bmm(rows, patches.transpose(1, 2))  # (B, H T, N)
+    context = torch.bmm(scores.softmax(-1), patches)  # (B, H T, W)
+    return context.unflatten(1, (len(q), -1)).transpose(0, 1)
 
 
 class AddNorm(nn.Module):

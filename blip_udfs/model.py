@@ -263,7 +263,7 @@ class Blip:
         return to_numpy(self.network.embed_texts(*map(self._tensor, self.token_ids(texts))))
 
     def itm_logits(self, features: np.ndarray, texts: Sequence[str], token: str = "enc") -> np.ndarray:
-        """Features (B, N, W), of any float type, scored each with its own of B texts -> float32 (B, 2): no match, match.
+        """Features (B, N, W) of any float type, each scored with its own of B texts -> float32 (B, 2): no match, match.
 
         `token`: first token of the text, `enc` ([ENC]) as BLIP trains and evaluates retrieval, `cls` ([CLS]) as its
         demo and transformers. Raises ModelError when the model has no [ENC].

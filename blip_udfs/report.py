@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from blip_udfs import bench, evaluate
 from blip_udfs.bench import SPEED
-from blip_udfs.bench_footprint import FOOTPRINT
+from blip_udfs.bench_footprint import FOOTPRINT, plot_profile
 from blip_udfs.demo import quality
 from blip_udfs.session import builder
 
@@ -88,20 +89,34 @@ README_TABLE = re.compile(r"(<!-- measured by blip-udfs bench -->\n).*?(<!-- end
 
 
 def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, readme: Path | None = None) -> None:
-    """Prints what `bench` measures of the tasks (all of them when none is named), and puts it into a README."""
-    rows = [row for task in tasks or TASKS for row in TASKS[task](folder, rounds)]
-    table = speed_table(rows)
-    everything = {"machine": bench.machine(), "results": [asdict(row) for row in rows]}
-    click.echo(json.dumps(everything, indent=1) if as_json else table)
+    """Prints what `bench` measures of the tasks (all of them when none is named), and leaves it in the folder; puts
+    all that the folder has, from earlier runs too, into a README."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {task: folder / f"{task}.json" for task in TASKS}
+    for task in tasks or TASKS:
+        rows = [asdict(row) for row in TASKS[task](folder, rounds)]
+        files[task].write_text(json.dumps({"machine": bench.machine(), "results": rows}, indent=1))
+    runs = {task: json.loads(file.read_text()) for task, file in files.items() if file.exists()}
+    own = [runs[task] for task in tasks or TASKS]
+    click.echo(json.dumps(own, indent=1) if as_json else speed_table(own))
     if readme:
-        text = readme.read_text(encoding="utf-8")
+        text, table = readme.read_text(encoding="utf-8"), speed_table(list(runs.values()))
         readme.write_text(README_TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text), encoding="utf-8")
+        if "profile" in runs:
+            plot_profile(results(runs["profile"]), readme.parent / "notebooks" / "profile.png")
 
 
-def speed_table(rows: Sequence[bench.Result]) -> str:
+def results(run: dict[str, Any]) -> list[bench.Result]:
+    return [bench.Result(**row) for row in run["results"]]
+
+
+def speed_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Each machine once, then a row per way; `runs` are what `measured` keeps."""
+    machines = dict.fromkeys("; ".join(run["machine"].values()) for run in runs)
+    rows = [row for run in runs for row in results(run)]
     body = [
         [row.task, row.way, f"{row.value:g} {row.unit}", row.ratio or "", f"{row.spread:.0%}" if row.spread else ""]
         for row in rows
     ]
     head = ["task", "way", "median", "the first way is x times faster", "spread"]
-    return f"{'; '.join(bench.machine().values())}\n\n{markdown(head, body)}"
+    return f"{', '.join(machines)}\n\n{markdown(head, body)}"

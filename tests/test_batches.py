@@ -85,6 +85,22 @@ def test_null_in_null_out_and_nulls_cost_no_model(model):
     assert model.image_batches == [1]
 
 
+def test_a_forward_pass_holds_rows_by_kind_and_by_bytes(monkeypatch):
+    monkeypatch.setattr(batches, "BYTES_AT_ONCE", 1000)
+    image, stored, large = b"\xff\xd8" + bytes(8), b"BLIPFEAT" + bytes(2), bytes(600)
+
+    def sizes(images, wanted=None):
+        return [len(batch) for batch in batches.full_batches(((each,) for each in images), wanted, 2)]
+
+    assert sizes([image] * 5) == [2, 2, 1]
+    assert sizes(["/a/path.jpg", None, image]) == [2, 1]
+    assert sizes([stored] * 5) == [4, 1]
+    assert sizes([image, *[stored] * 3]) == [3, 1]
+    assert sizes([stored] * 7, wanted=3) == [3, 3, 1]
+    assert sizes([large] * 3) == [1, 1, 1]
+    assert sizes([bytes(5000), image]) == [1, 1]
+
+
 def test_no_rows_load_no_model(monkeypatch):
     monkeypatch.setattr(batches, "model_of", lambda settings: pytest.fail("a model was loaded for no rows"))
     assert values(batches.blip_itm(iter([]))) == []
