@@ -71,8 +71,10 @@ class SqlFunction:
         """As a Spark user-defined function: pandas over iterators of batches, which needs an argument; else plain."""
         from pyspark.sql import functions as F
 
-        make: Callable = F.pandas_udf if self.parameters else F.udf
-        return make(self.evaluate, self.returns)
+        if self.parameters:
+            return F.pandas_udf(self.evaluate, self.returns)
+        # left to Spark, the kind would be what the active session says, and the jar compiled anew for another one
+        return F.udf(self.evaluate, self.returns, useArrow=False)
 
     def __call__(self, *arguments: Column | str | list[str]) -> Column:
         """The function applied to columns."""
