@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import requires, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,7 +19,6 @@ from blip_udfs.session import PREFIX, SETTINGS, Settings, fixed
 if TYPE_CHECKING:
     from blip_udfs.functions import Parameter, SqlFunction
 
-SCRIPT = Path(__file__).parent.parent / "sql" / "databricks" / "unity_catalog.sql"
 MODEL = PREFIX + "model"
 PACKAGE = "package:"  # a model that an installed Python package holds: these functions read no folders
 IMAGE = "an encoded image's bytes, or patch features made by blip_image_features"  # no path: there are no files

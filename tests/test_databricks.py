@@ -25,13 +25,14 @@ import blip_udfs
 from blip_udfs import databricks, scripts
 from blip_udfs.catalyst import build
 from blip_udfs.cli import main
-from blip_udfs.databricks import MODEL, SCRIPT, Target, render
+from blip_udfs.databricks import MODEL, Target, render
 from blip_udfs.functions import CATALOG
 from blip_udfs.images import ImageError
 from blip_udfs.model import ModelError, load
 
 SCALAR = [function for function in CATALOG if function.kind == "scalar"]
 BATCHED = [function.name for function in SCALAR if function.parameters]
+SCRIPT = scripts.path("databricks/unity_catalog.sql")
 FOLDER = SCRIPT.parent
 TYPES = {"image": "BINARY", "text": "STRING", "texts": "ARRAY<STRING>"}
 
@@ -91,7 +92,7 @@ def same(one, other) -> bool:
 
 
 def test_the_script_is_what_the_catalog_says():
-    assert SCRIPT.read_text() == render(), f"run blip-udfs databricks > {SCRIPT.relative_to(FOLDER.parent.parent)}"
+    assert SCRIPT.read_text() == render(), "run blip-udfs databricks > sql/databricks/unity_catalog.sql"
 
 
 @pytest.mark.parametrize("function", SCALAR, ids=lambda function: function.name)
@@ -245,6 +246,7 @@ def test_the_view_has_the_rows_of_read_once(spark, once_tree):
     assert got == want and len(got) == 48
 
 
+@pytest.mark.slow
 def test_the_search_script_ranks_as_blip_search_does(spark, once_tree, use_model):
     every = spark.sql(f"SELECT * FROM read_once('{once_tree}', image_bytes => true)").cache()
     statements = [each for each in scripts.statements(FOLDER / "search.sql") if "USE main.blip" not in each]
@@ -269,6 +271,15 @@ def test_the_search_script_ranks_as_blip_search_does(spark, once_tree, use_model
 def test_the_search_script_is_databricks_sql():
     statements = sqlglot.parse((FOLDER / "search.sql").read_text(), dialect="databricks")
     assert len(statements) == 7
+
+
+def test_the_page_names_what_is_there():
+    page = (FOLDER / "README.md").read_text()
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", page):
+        assert (FOLDER / link).exists(), link
+    options = {option for parameter in main.commands["databricks"].params for option in parameter.opts}
+    for command in re.findall(r"blip-udfs databricks ((?:.*\\\n)*.*)", page):
+        assert set(re.findall(r"--[a-z-]+", command)) <= options, command
 
 
 def cluster(
