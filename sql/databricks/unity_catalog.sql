@@ -24,7 +24,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_image_embed", batches, {"spark.blip.model": "demo"})
 $$;
@@ -49,7 +48,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("try_blip_image_embed", batches, {"spark.blip.model": "demo"})
 $$;
@@ -73,7 +71,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from blip_udfs.databricks import run
-
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_text_embed", batches, {"spark.blip.model": "demo"})
@@ -100,7 +97,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("blip_itm", batches, {"spark.blip.model": "demo"})
 $$;
@@ -125,7 +121,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from blip_udfs.databricks import run
-
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("try_blip_itm", batches, {"spark.blip.model": "demo"})
@@ -152,7 +147,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("blip_itm_logit", batches, {"spark.blip.model": "demo"})
 $$;
@@ -177,7 +171,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from blip_udfs.databricks import run
-
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("try_blip_itm_logit", batches, {"spark.blip.model": "demo"})
@@ -204,7 +197,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("blip_itm_many", batches, {"spark.blip.model": "demo"})
 $$;
@@ -230,7 +222,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("try_blip_itm_many", batches, {"spark.blip.model": "demo"})
 $$;
@@ -255,7 +246,6 @@ import pandas as pd
 
 from blip_udfs.databricks import run
 
-
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_image_features", batches, {"spark.blip.model": "demo"})
 $$;
@@ -279,7 +269,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from blip_udfs.databricks import run
-
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("try_blip_image_features", batches, {"spark.blip.model": "demo"})
@@ -319,7 +308,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from blip_udfs.databricks import run
-
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_image_error", batches, {"spark.blip.model": "demo"})
