@@ -1,5 +1,6 @@
 """Package definition. Every dependency says why it is here."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ REQUIRES = [
     "jinja2>=3.1",  # the gallery page, escaped
 ]
 
+if os.environ.get("BLIP_UDFS_PYSPARK") == "provided":  # for Databricks, whose own pyspark pip must not replace
+    REQUIRES = [each for each in REQUIRES if not each.startswith("pyspark")]
+
 CONNECT = [  # only for users whose session is Spark Connect: pyspark's own requirements for its client
     "grpcio>=1.67",
     "grpcio-status>=1.67",
@@ -47,6 +51,7 @@ DEV = [
     "ipykernel>=6.29",  # the kernel that they run in
     "hypothesis>=6.100",  # property tests
     "psutil>=6.0",  # memory of a server's processes in the load test
+    "sqlglot>=30.30",  # parses the Unity Catalog script, which Spark's own parser cannot
 ]
 
 

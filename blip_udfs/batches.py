@@ -99,7 +99,8 @@ def blip_text_embed(texts: Iterator[pd.Series]) -> Iterator[pd.Series]:
 def blip_image_error(images: Iterator[pd.Series]) -> Iterator[pd.Series]:
     with ThreadPoolExecutor(DECODERS) as pool:
         for batch in images:
-            yield pd.Series(list(pool.map(reason, null_as_none(batch))), dtype=object)
+            why = partial(reason, Settings.of_task())  # read here: a pool's thread is outside of `session.fixed`
+            yield pd.Series(list(pool.map(why, null_as_none(batch))), dtype=object)
 
 
 def blip_model() -> str:
@@ -214,10 +215,10 @@ def loaded(image: Any, model: Blip) -> np.ndarray:
     return pixels(checked_image(image), model.image_size)
 
 
-def reason(image: Any) -> str | None:
+def reason(settings: Settings, image: Any) -> str | None:
     if isinstance(image, bytes) and is_features(image):  # which the session's model must be able to use
         try:
-            loaded(image, model_of(Settings.of_task()))
+            loaded(image, model_of(settings))
         except ImageError as error:
             return str(error)
         return None

@@ -155,6 +155,31 @@ def conf() -> None:
         click.echo(f"# {setting.meaning}\n{setting.key:30} {setting.default}")
 
 
+@main.command()
+@click.option("--catalog", default="main", show_default=True, help="Catalog of the functions and the view.")
+@click.option("--schema", default="blip", show_default=True, help="Their schema.")
+@click.option("--wheels", default="/Volumes/main/blip/wheels", show_default=True, help="Folder of the wheels.")
+@click.option("--root", default="/Volumes/main/blip/once", show_default=True, help="The ONCE tree of the view once.")
+@click.option("--model", default="demo", show_default=True, help="demo, a hub id, or package:NAME of an added wheel.")
+@click.option(
+    "--set", "others", multiple=True, metavar="KEY=VALUE", help="Another spark.blip.* setting to fix in them."
+)
+@click.option("--dependency", "dependencies", multiple=True, help="A further pip requirement, such as a wheel's path.")
+@click.option("--environment-version", default="None", show_default=True, help="Of Databricks' Python environments.")
+def databricks(model: str, others: tuple[str, ...], **target: Any) -> None:
+    """Print the script that makes Unity Catalog functions: sql/databricks/unity_catalog.sql, for your workspace."""
+    from blip_udfs.databricks import MODEL, Target, render
+
+    pairs = [each.partition("=") for each in others]
+    if odd := [key for key, equals, _ in pairs if not equals]:
+        raise click.BadParameter(f"expected KEY=VALUE such as spark.blip.itm.token=cls, got {odd[0]}")
+    try:
+        chosen = Target(settings={MODEL: model} | {key: value for key, _, value in pairs}, **target)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    click.echo(render(chosen), nl=False)
+
+
 TOOL = {"ignore_unknown_options": True, "help_option_names": []}  # every other flag is the tool's own
 WAREHOUSE = click.option(
     "--warehouse",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.serializers import CloudPickleSerializer
@@ -71,7 +72,8 @@ class SqlFunction:
         """As a Spark user-defined function: pandas over iterators of batches, which needs an argument; else plain."""
         from pyspark.sql import functions as F
 
-        make: Callable = F.pandas_udf if self.parameters else F.udf
+        # without useArrow the kind would be what the active session says, and the jar compiled anew for another one
+        make: Callable = F.pandas_udf if self.parameters else partial(F.udf, useArrow=False)
         return make(self.evaluate, self.returns)
 
     def __call__(self, *arguments: Column | str | list[str]) -> Column:

@@ -11,6 +11,17 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test", "raw_small", "raw_medium", "raw_large")
 IMAGES = "*.{jpg,jpeg,png,JPG,JPEG,PNG}"
 TEMPLATE = Path(__file__).with_name("once.sql")
+IS_IMAGE = "path RLIKE '/data/[^/]+/[^/]+/[^/]+$'"
+IMAGE_COLUMNS = (
+    "regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id",
+    "regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera",
+    "path",
+    "modificationTime",
+    "length",
+    "content",
+)
+IS_RECORD = r"path RLIKE '/([^/]+)/\\1[.]json$'"
+RECORD_COLUMNS = ("regexp_extract(path, '/([^/]+)[.]json$', 1) AS sequence_id", "value")
 
 
 def read_once(spark: SparkSession, root: str, split: str | None = None, image_bytes: bool = False) -> DataFrame:
@@ -53,22 +64,13 @@ def image_files(spark: SparkSession, root: str) -> DataFrame:
         raise ValueError(
             f"no folder {root}/data: expected an ONCE tree, data/<sequence>/<camera>/<frame>.jpg"
         ) from None
-    return files.where("path RLIKE '/data/[^/]+/[^/]+/[^/]+$'").selectExpr(
-        "regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id",
-        "regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera",
-        "path",
-        "modificationTime",
-        "length",
-        "content",
-    )
+    return files.where(IS_IMAGE).selectExpr(*IMAGE_COLUMNS)
 
 
 def records(spark: SparkSession, root: str) -> DataFrame:
     """data/<sequence>/<sequence>.json: sequence_id, value (the file's text)."""
     files = existing(spark, f"{escaped(root)}/data/*/*.json", wholetext=True)
-    return files.where(r"path RLIKE '/([^/]+)/\\1[.]json$'").selectExpr(
-        "regexp_extract(path, '/([^/]+)[.]json$', 1) AS sequence_id", "value"
-    )
+    return files.where(IS_RECORD).selectExpr(*RECORD_COLUMNS)
 
 
 def lines(spark: SparkSession, root: str, pattern: str) -> DataFrame:

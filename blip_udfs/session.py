@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +115,26 @@ class Settings:
     @classmethod
     def of_task(cls) -> Settings:
         """Settings of the query whose task this worker runs: Spark hands every `spark.*` conf of the session
-        to its tasks as a local property. Outside of a task, the defaults."""
+        to its tasks as a local property. Outside of a task, the defaults; inside `fixed`, what that was given."""
         from pyspark import TaskContext
 
+        if given := _fixed.get():
+            return given
         context = TaskContext.get()
         return cls.read(context.getLocalProperty if context else lambda key: None)
+
+
+_fixed: ContextVar[Settings | None] = ContextVar("settings of functions that no session's settings reach", default=None)
+
+
+@contextmanager
+def fixed(settings: Settings) -> Iterator[None]:
+    """Inside, in this thread, `Settings.of_task` gives `settings`, whatever the task's session says."""
+    token = _fixed.set(settings)
+    try:
+        yield
+    finally:
+        _fixed.reset(token)
 
 
 def register(spark: SparkSession) -> None:

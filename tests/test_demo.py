@@ -78,7 +78,10 @@ def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["store"]  # nothing is dropped where the user stands
 
 
-@pytest.mark.parametrize("name", ["1_create_embeddings", "2_retrieve_images", "3_scene_mining"])  # the first embeds
+NOTEBOOKS = ["1_create_embeddings", "2_retrieve_images", "3_scene_mining"]  # the first embeds
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, pytest.param("4_databricks", marks=pytest.mark.slow)])
 def test_a_notebook_runs(demo, name, monkeypatch):
     monkeypatch.setenv("ONCE_ROOT", str(demo[0] / "once"))
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)

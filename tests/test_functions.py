@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pyspark.errors import PythonException
 from pyspark.sql import functions as F
+from pyspark.util import PythonEvalType
 
 from blip_udfs import functions as BF
 from blip_udfs import reference
@@ -148,6 +149,11 @@ def test_registered_documented_and_tested_are_the_same_set(spark):
 
 def test_reference_page_is_what_the_catalog_says():
     assert reference.PAGE.read_text() == reference.render(), "run python -m blip_udfs.reference"
+
+
+def test_an_active_session_does_not_change_what_the_jar_is_made_from(spark):
+    """Spark would else make it an Arrow function there: another manifest, and the jar would be compiled anew."""
+    assert BF.blip_model.manifest()["evalType"] == PythonEvalType.SQL_BATCHED_UDF
 
 
 @pytest.mark.parametrize("function", BF.CATALOG, ids=lambda function: function.name)

@@ -1,6 +1,7 @@
 """The wheel: what is in it, and that it works installed, from an empty folder, without the checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,13 +29,22 @@ def run(*words: str | Path, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
+    return built(tmp_path_factory.mktemp("wheel"))
+
+
+def built(folder: Path, **environment: str) -> Path:
     """Built from a copy: a build leaves folders behind."""
-    folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "source", ignore=LEFT_OUT)
     flags = ("--no-deps", "--no-build-isolation", "--no-index", "-w", folder)
-    run(sys.executable, "-m", "pip", "wheel", *flags, "./source", cwd=folder)
+    run(sys.executable, "-m", "pip", "wheel", *flags, "./source", cwd=folder, **environment)
     (made,) = folder.glob("*.whl")
     return made
+
+
+def requirements(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra)", archive.read(metadata).decode(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +69,15 @@ def test_it_holds_jar_model_scripts_templates_and_sources(wheel):
         assert files and inside.issuperset(files), pattern
     scripts = [f"blip_udfs/sql/{script.name}" for script in (ROOT / "sql").glob("*.sql")]
     assert len(scripts) >= 3 and inside.issuperset(scripts)
+    assert {f"blip_udfs/sql/databricks/{name}" for name in ("unity_catalog.sql", "search.sql", "init.sh")} <= inside
     assert not [name for name in inside if name.startswith(("tests/", "notebooks/"))]
+
+
+def test_for_databricks_it_requires_all_but_pyspark(wheel, tmp_path):
+    every = requirements(wheel)
+    assert "pyspark" in every and "torch" in every
+    provided = requirements(built(tmp_path, BLIP_UDFS_PYSPARK="provided"))
+    assert sorted(provided) == sorted(set(every) - {"pyspark"})
 
 
 def test_it_answers_sql_from_an_empty_folder(installed, tmp_path):

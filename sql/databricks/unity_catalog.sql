@@ -1,0 +1,389 @@
+-- BLIP as Unity Catalog functions, and an ONCE tree as a view. Written by blip-udfs databricks from the catalog.
+-- Not run on Databricks: the tests parse its statements and run its handlers. What works where: README.md beside it.
+--
+-- No SET of a session reaches these functions; what they know of settings: {"spark.blip.model": "demo"}.
+-- They read no files, so that an image is BINARY. read_once is the view once; what blip_search does is in search.sql.
+
+CREATE OR REPLACE FUNCTION main.blip.blip_image_embed(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features'
+)
+RETURNS ARRAY<FLOAT>
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The image\'s L2-normalised ITC embedding (256 numbers for the published checkpoints)'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    yield from run("blip_image_embed", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.try_blip_image_embed(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features'
+)
+RETURNS ARRAY<FLOAT>
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The image\'s L2-normalised ITC embedding (256 numbers for the published checkpoints); NULL where blip_image_embed would raise because of that row\'s image'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    yield from run("try_blip_image_embed", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_text_embed(
+  text STRING COMMENT 'a sentence; what exceeds 35 tokens is cut, as BLIP does'
+)
+RETURNS ARRAY<FLOAT>
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The text\'s L2-normalised ITC embedding, in the same space as blip_image_embed\'s'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    yield from run("blip_text_embed", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_itm(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features',
+  text STRING COMMENT 'a sentence; what exceeds 35 tokens is cut, as BLIP does'
+)
+RETURNS DOUBLE
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The probability that the text describes the image: softmax over BLIP\'s image-text matching head, in float64 so that strong matches do not tie'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("blip_itm", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.try_blip_itm(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features',
+  text STRING COMMENT 'a sentence; what exceeds 35 tokens is cut, as BLIP does'
+)
+RETURNS DOUBLE
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The probability that the text describes the image: softmax over BLIP\'s image-text matching head, in float64 so that strong matches do not tie; NULL where blip_itm would raise because of that row\'s image'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("try_blip_itm", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_itm_logit(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features',
+  text STRING COMMENT 'a sentence; what exceeds 35 tokens is cut, as BLIP does'
+)
+RETURNS FLOAT
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The match logit of BLIP\'s image-text matching head, the paper\'s re-ranking term'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("blip_itm_logit", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.try_blip_itm_logit(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features',
+  text STRING COMMENT 'a sentence; what exceeds 35 tokens is cut, as BLIP does'
+)
+RETURNS FLOAT
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The match logit of BLIP\'s image-text matching head, the paper\'s re-ranking term; NULL where blip_itm_logit would raise because of that row\'s image'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("try_blip_itm_logit", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_itm_many(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features',
+  texts ARRAY<STRING> COMMENT 'sentences, each scored on its own'
+)
+RETURNS ARRAY<DOUBLE>
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'blip_itm of one image and many texts, in one pass over the image'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("blip_itm_many", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.try_blip_itm_many(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features',
+  texts ARRAY<STRING> COMMENT 'sentences, each scored on its own'
+)
+RETURNS ARRAY<DOUBLE>
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'blip_itm of one image and many texts, in one pass over the image; NULL where blip_itm_many would raise because of that row\'s image'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("try_blip_itm_many", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_image_features(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features'
+)
+RETURNS BINARY
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'All patch features of the image (577 x 768 for base at 384 px) in half precision behind a header (magic, version, shape, dtype, model digest); the other functions take them in place of the image and skip the vision encoder'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    yield from run("blip_image_features", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.try_blip_image_features(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features'
+)
+RETURNS BINARY
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'All patch features of the image (577 x 768 for base at 384 px) in half precision behind a header (magic, version, shape, dtype, model digest); the other functions take them in place of the image and skip the vision encoder; NULL where blip_image_features would raise because of that row\'s image'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    yield from run("try_blip_image_features", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_model()
+RETURNS STRING
+LANGUAGE PYTHON
+DETERMINISTIC
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'Name and content digest of the model that these functions use, to store beside embeddings'
+AS $$
+from blip_udfs.databricks import model_label
+
+return model_label({"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_image_error(
+  image BINARY COMMENT 'an encoded image\'s bytes, or patch features made by blip_image_features'
+)
+RETURNS STRING
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'NULL if the image decodes, else why not'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.databricks import run
+
+def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    yield from run("blip_image_error", batches, {"spark.blip.model": "demo"})
+$$;
+
+-- The ONCE tree at /Volumes/main/blip/once, as read_once(root, image_bytes => true) gives it.
+CREATE OR REPLACE VIEW main.blip.once AS
+WITH image_files AS (
+  SELECT sequence_id, camera, regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id, content AS image,
+         modificationTime AS modified, length
+  FROM (SELECT regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id, regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera, path, modificationTime, length, content FROM read_files('/Volumes/main/blip/once/data', format => 'binaryFile', pathGlobFilter => '*.{jpg,jpeg,png,JPG,JPEG,PNG}') WHERE path RLIKE '/data/[^/]+/[^/]+/[^/]+$')
+),
+sequences AS (
+  SELECT sequence_id,
+         from_json(
+           value,
+           'frames ARRAY<STRUCT<frame_id: STRING, timestamp: STRING, meta_info: STRUCT<weather: STRING, period: STRING>,
+             annos: STRUCT<names: ARRAY<STRING>, boxes_2d: MAP<STRING, ARRAY<ARRAY<DOUBLE>>>>>>,
+            meta_info STRUCT<weather: STRING, period: STRING>, broken STRING',
+           map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', 'broken')
+         ) AS content
+  FROM (SELECT regexp_extract(path, '/([^/]+)[.]json$', 1) AS sequence_id, value FROM (SELECT _metadata.file_path AS path, value FROM read_files('/Volumes/main/blip/once/data/*/*.json', format => 'text', wholeText => 'true')) WHERE path RLIKE '/([^/]+)/\\1[.]json$')
+),
+frames AS (  -- one row per key: a record that stands twice must not double an image
+  SELECT sequence_id, frame.frame_id AS frame_id, first(struct(frame, content.meta_info)) AS record
+  FROM (SELECT sequence_id, content, explode(content.frames) AS frame FROM sequences WHERE content.broken IS NULL)
+  GROUP BY sequence_id, frame.frame_id
+),
+listed AS (
+  SELECT trim(value) AS sequence_id, collect_set(regexp_extract(path, '/([^/]+)[.]txt$', 1)) AS splits
+  FROM (SELECT _metadata.file_path AS path, value FROM read_files('/Volumes/main/blip/once/ImageSets', format => 'text', pathGlobFilter => '*.txt'))
+  WHERE trim(value) <> ''
+  GROUP BY trim(value)
+),
+regional AS (
+  SELECT split(trim(value), '[ \t]+')[0] AS sequence_id, first(get(split(trim(value), '[ \t]+'), 1)) AS region
+  FROM (SELECT value FROM (SELECT _metadata.file_path AS path, value FROM read_files('/Volumes/main/blip/once/ImageSets', format => 'text', pathGlobFilter => '*.txt')) WHERE path LIKE '%/region_type.txt')
+  WHERE trim(value) RLIKE '[^ \t]+[ \t]+[^ \t]+'
+  GROUP BY split(trim(value), '[ \t]+')[0]
+),
+joined AS (
+  SELECT i.*, f.record.frame AS frame, f.record.meta_info AS drive, r.region, coalesce(l.splits, array()) AS splits,
+         concat('data/', i.sequence_id, '/', i.sequence_id, '.json') AS json,
+         s.sequence_id IS NOT NULL AS has_json, s.content.broken IS NOT NULL AS is_broken,
+         f.frame_id IS NOT NULL AS has_record,
+         filter(
+           transform(
+             f.record.frame.annos.names,
+             (name, n) -> if(
+               get(get(try_element_at(f.record.frame.annos.boxes_2d, i.camera), n), 0) >= 0, name, NULL
+             )
+           ),
+           name -> name IS NOT NULL
+         ) AS seen
+  FROM image_files i
+  LEFT JOIN sequences s ON i.sequence_id = s.sequence_id
+  LEFT JOIN frames f ON i.sequence_id = f.sequence_id AND i.frame_id = f.frame_id
+  LEFT JOIN regional r ON i.sequence_id = r.sequence_id
+  LEFT JOIN listed l ON i.sequence_id = l.sequence_id
+)
+SELECT sequence_id, frame_id, camera, image,
+       timestamp_millis(try_cast(frame.timestamp AS BIGINT)) AS timestamp,
+       coalesce(frame.meta_info.weather, drive.weather) AS weather,
+       coalesce(frame.meta_info.period, drive.period) AS period,
+       region,
+       get(
+         filter(array('train', 'val', 'test', 'raw_small', 'raw_medium', 'raw_large'), s -> array_contains(splits, s)), 0
+       ) AS split,
+       array_sort(array_distinct(seen)) AS classes,
+       map_from_entries(
+         transform(array_distinct(seen), class -> struct(class, size(filter(seen, other -> other = class))))
+       ) AS counts,
+       CASE WHEN NOT has_json THEN concat('no file ', json)
+            WHEN is_broken THEN concat(json, ' is not valid JSON')
+            WHEN NOT has_record THEN concat('no record for frame ', frame_id, ' in ', json)
+       END AS problem,
+       modified, length,
+       splits
+FROM joined;
