@@ -1,0 +1,9 @@
+-- The bundled model's name, and a digest that changes with its files.
+SELECT blip_model() AS model;
+
+-- Embeddings of different models do not compare: which rows of a table were made by the session's?
+SELECT model = blip_model() AS current, count(*) AS images FROM once_embeddings GROUP BY current;
+
+SET spark.blip.model = /models/none;
+
+SELECT blip_model();
