@@ -32,11 +32,20 @@ def names() -> list[str]:
 
 def read(name: str) -> list[Example]:
     """The examples on a function's page; FileNotFoundError where there is none."""
-    page = scripts.path(f"{FOLDER}/{name}.sql")
+    page = scripts.folder() / FOLDER / f"{name}.sql"
+    if not page.exists():
+        raise FileNotFoundError(missing(name))
     try:
         return parsed(page.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{page}: {error}") from None
+
+
+def missing(name: str) -> str:
+    return (
+        f"{name} has no page: write sql/functions/{name}.sql, examples that show what it gives and raises, and run "
+        "`make reference`"
+    )
 
 
 def parsed(text: str) -> list[Example]:

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blip_udfs import pages, scripts
 from blip_udfs.functions import CATALOG
 from blip_udfs.pages import Example
-from blip_udfs.session import SETTINGS
+from blip_udfs.session import SETTINGS, builder
 from blip_udfs.sql_function import SqlFunction
 
 if TYPE_CHECKING:
@@ -34,14 +34,18 @@ SEQUENCES, FRAMES = 8, 2
 MEND = "mend what is wrong, or write it anew with `make reference`"
 
 
+NAMES = [function.name for function in CATALOG]
+
+
 @click.command()
+@click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--check", is_flag=True, help="Write nothing; say what would differ, and exit with 1.")
-def main(check: bool) -> None:
-    """Run the examples of sql/functions/, write their results beside them, and the reference sql/README.md."""
-    if found := strays({function.name for function in CATALOG}, set(pages.names())):
+def main(names: tuple[str, ...], check: bool) -> None:
+    """Run the examples of NAMES (all by default), write their results beside them, and the reference sql/README.md."""
+    if found := strays(set(NAMES), set(pages.names())):
         raise click.ClickException("\n".join(found))
     with tempfile.TemporaryDirectory() as folder:
-        texts, wrong = made(Path(folder).resolve())
+        texts, wrong = made(Path(folder).resolve(), names or tuple(NAMES))
     if not check:
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
@@ -55,11 +59,7 @@ def main(check: bool) -> None:
 def strays(functions: set[str], written: set[str]) -> list[str]:
     """Functions without a page, pages without a function."""
     return [
-        *(
-            f"{name} has no page: write sql/functions/{name}.sql, examples that show what it gives and raises, and run "
-            "`make reference`"
-            for name in sorted(functions - written)
-        ),
+        *map(pages.missing, sorted(functions - written)),
         *(
             f"sql/functions/{name}.sql is of no function in blip_udfs/functions.py: remove it"
             for name in sorted(written - functions)
@@ -67,9 +67,8 @@ def strays(functions: set[str], written: set[str]) -> list[str]:
     ]
 
 
-def made(folder: Path) -> tuple[dict[Path, str], list[str]]:
+def made(folder: Path, names: tuple[str, ...]) -> tuple[dict[Path, str], list[str]]:
     """What each file should hold, and what DESCRIBE FUNCTION says otherwise; `folder` is for tree and tables."""
-    from blip_udfs.demo.run import session
     from blip_udfs.demo.tree import draw_tree
 
     tree = folder / "ONCE"
@@ -78,7 +77,8 @@ def made(folder: Path) -> tuple[dict[Path, str], list[str]]:
     try:
         for _ in scripts.run(spark, "2_embeddings.sql", root=str(tree)):
             pass
-        examples = {function.name: rerun(spark.newSession(), function.name, tree) for function in CATALOG}
+        examples = {name: pages.read(name) for name in NAMES}
+        examples |= {name: rerun(spark.newSession(), name, tree) for name in names}
         wrong = [line for function in CATALOG for line in described(spark, function)]
     finally:
         spark.stop()
@@ -86,20 +86,33 @@ def made(folder: Path) -> tuple[dict[Path, str], list[str]]:
     return texts | {SQL / "README.md": render(examples)}, wrong
 
 
+def session(warehouse: Path) -> SparkSession:
+    settings = {
+        "spark.sql.warehouse.dir": str(warehouse),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.python.daemon.module": "blip_udfs.daemon",  # each error that is shown ends a worker
+        "spark.log.level": "OFF",  # errors are results here
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    return builder().master("local[2]").appName("blip-udfs reference").config(map=dict(settings)).getOrCreate()
+
+
 def rerun(spark: SparkSession, name: str, tree: Path) -> list[Example]:
     """The page's examples, in a session of their own, with the results that they give now."""
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
     next(scripts.run(spark, "1_images.sql", root=str(tree)))
     return [replace(each, result=outcome(spark, each.statement, str(tree))) for each in pages.read(name)]
 
 
 def outcome(spark: SparkSession, statement: str, tree: str) -> str:
     """What a statement shows: its table, its error, or nothing. Paths as if the tree were at /data/ONCE."""
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
         return shown(spark.sql(statement.rstrip(";").replace(TREE, tree)), tree)
-    except PySparkException as error:
+    except (PySparkException, Py4JJavaError) as error:  # the latter from a subquery
         return told(str(error)).replace(tree, TREE)
 
 
@@ -127,7 +140,9 @@ def told(message: str) -> str:
 def described(spark: SparkSession, function: SqlFunction) -> Iterator[str]:
     """How DESCRIBE FUNCTION EXTENDED differs from what the catalog says."""
     parts = function.description()
-    wanted = f"Usage: {parts['usage']}\nExtended Usage:{parts['arguments']}{parts['examples']}"
+    wanted = (
+        f"Usage: {parts['usage']}\nExtended Usage:{parts['arguments']}{parts['examples']}\n    Since: {function.since}"
+    )
     rows = spark.sql(f"DESCRIBE FUNCTION EXTENDED {function.name}").collect()
     got = "\n".join(row[0] for row in rows)
     got = got[got.index("Usage: ") :]

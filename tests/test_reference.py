@@ -48,7 +48,9 @@ def test_empty_lines_of_a_result_stay():
     ["SELECT 1", "-- only a comment", "--> a result", "SELECT 1;\n-- a comment below", "--> a result\nSELECT 1;"],
 )
 def test_a_paragraph_that_is_no_example_is_refused(paragraph):
-    with pytest.raises(ValueError, match="expected comments, a statement with ; at its end, and its result in -->, got"):
+    with pytest.raises(
+        ValueError, match="expected comments, a statement with ; at its end, and its result in -->, got"
+    ):
         pages.parsed(f"SELECT 1;\n\n{paragraph}\n")
 
 
@@ -56,8 +58,8 @@ def test_a_paragraph_that_is_no_example_is_refused(paragraph):
 def test_each_page_calls_its_function_and_shows_its_errors(function):
     examples = pages.read(function.name)
     assert all(each.result for each in examples if each.statement.startswith("SELECT"))
-    assert all(function.name in each.statement for each in examples[:1])
-    assert any(re.match(r"\w*Error: |\[\w+|\w+: ", each.result) for each in examples), "no error is shown"
+    assert function.name in examples[0].statement and examples[0].result.startswith("+")  # what DESCRIBE FUNCTION shows
+    assert any(each.result and not each.result.startswith("+") for each in examples), "no error is shown"
 
 
 def test_the_page_of_all_is_rendered_from_catalog_and_examples():
@@ -86,19 +88,31 @@ def test_the_command_names_a_function_without_a_page(monkeypatch):
     assert done.exit_code == 1 and "blip_itm has no page" in done.output
 
 
-TREE_TABLE = """\
-+-------------------------------------------------------+
-|image                                                  |
-+-------------------------------------------------------+
-|file:/data/ONCE/data/000000/cam01/1616000000000.jpg    |
-+-------------------------------------------------------+"""
-NO_TREE = "x"
+IMAGE = "file:/data/ONCE/data/000000/cam01/1616000000000.jpg"
+RULE = "-" * len(IMAGE)
+TABLE = f"+{RULE}+\n|{'image':{len(IMAGE)}}|\n+{RULE}+\n|{IMAGE}|\n+{RULE}+"
+NO_TREE = (
+    "read_once: root: expected an ONCE tree, data/<sequence>/<camera>/<frame>.jpg, got '/data/ONCE/data', which has no "
+    "folder data"
+)
 RIGHT = [
-    Example("", "SELECT image FROM read_once('/data/ONCE') ORDER BY image LIMIT 1;", TREE_TABLE),
+    Example("", "SELECT image FROM read_once('/data/ONCE') ORDER BY image LIMIT 1;", TABLE),
     Example("", "SELECT * FROM read_once('/data/ONCE/data');", NO_TREE),
     Example("", "SET spark.blip.itm.token = cls;"),
-    Example("A worker's own error.", "SELECT blip_text_embed(repeat('car ', 50000));", "x"),
+    Example("", "CREATE TEMPORARY VIEW two AS SELECT 2 AS two;"),
 ]
+WORKERS = """An exception was thrown from the Python worker. Please see the stack trace below.
+Traceback (most recent call last):
+  File "blip_udfs/batches.py", line 232, in results
+    raise fatal
+blip_udfs.sources.ImageError: /data/x.jpg: no such file
+"""
+
+
+def test_an_error_is_shown_without_what_differs_from_run_to_run():
+    assert reference.told(WORKERS) == "ImageError: /data/x.jpg: no such file"
+    sparks = "[UNRESOLVED_COLUMN] A column `x` cannot be resolved. SQLSTATE: 42703; line 1 pos 7;\n'Project ['x]\n"
+    assert reference.told(sparks) == "[UNRESOLVED_COLUMN] A column `x` cannot be resolved."
 
 
 def test_a_page_is_run_and_a_wrong_result_is_reported_with_its_difference(spark, once_tree, tmp_path, monkeypatch):
@@ -122,6 +136,4 @@ def test_describe_function_says_what_the_catalog_says(spark):
     other = replace(BF.blip_itm, usage="Something else")
     lines = list(reference.described(spark, other))
     assert lines[0] == "--- DESCRIBE FUNCTION EXTENDED blip_itm"
-    assert [line[:60] for line in lines if line.startswith("+Usage")] == [
-        "+Usage: blip_itm(image, text) - Something else. Returns DOUBL"[:60]
-    ]
+    assert any(line.startswith("+Usage: blip_itm(image, text) - Something else. Returns DOUBLE: ") for line in lines)
