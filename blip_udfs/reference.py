@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 SQL = Path(__file__).parent.parent / "sql"  # a checkout's
 TREE = "/data/ONCE"  # where the examples say that their tree is
 SEQUENCES, FRAMES = 8, 2
-MEND = "mend what is wrong, or write it anew with `make reference`"
-
-
 NAMES = [function.name for function in CATALOG]
+MEND = "mend what is wrong, or write it anew with `make reference`"
 
 
 @click.command()

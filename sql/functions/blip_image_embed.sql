@@ -1,14 +1,12 @@
 -- One vector per image. Its length is 1, so that an inner product is a cosine similarity.
 SELECT frame_id, camera, size(embedding) AS numbers, round(vector_inner_product(embedding, embedding), 3) AS squared
 FROM (SELECT *, blip_image_embed(image) AS embedding FROM once WHERE sequence_id = '000000')
-ORDER BY frame_id, camera;
+ORDER BY frame_id, camera LIMIT 2;
 --> +-------------+------+-------+-------+
 --> |frame_id     |camera|numbers|squared|
 --> +-------------+------+-------+-------+
 --> |1616000000000|cam01 |64     |1.0    |
 --> |1616000000000|cam03 |64     |1.0    |
---> |1616000000500|cam01 |64     |1.0    |
---> |1616000000500|cam03 |64     |1.0    |
 --> +-------------+------+-------+-------+
 
 -- Frames that look like one: the nearest of other sequences.

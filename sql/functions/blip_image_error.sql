@@ -1,8 +1,7 @@
 -- A picture, the first 2,000 bytes of it, none, and no picture at all.
 SELECT bytes, blip_image_error(substring(image, 1, bytes)) AS error
 FROM read_once('/data/ONCE', image_bytes => true), VALUES (1000000), (2000), (0), (NULL) AS cut (bytes)
-WHERE frame_id = '1616000000000' AND camera = 'cam01'
-ORDER BY bytes DESC;
+WHERE frame_id = '1616000000000' AND camera = 'cam01' ORDER BY bytes DESC;
 --> +-------+----------------------------------------------------------------------------------------------------------+
 --> |bytes  |error                                                                                                     |
 --> +-------+----------------------------------------------------------------------------------------------------------+

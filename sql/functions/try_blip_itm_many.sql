@@ -2,8 +2,7 @@
 SELECT bytes,
        transform(try_blip_itm_many(substring(image, 1, bytes), array('a sunny day', NULL)), p -> p > 0.5) AS matches
 FROM read_once('/data/ONCE', image_bytes => true), VALUES (1000000), (2000), (NULL) AS cut (bytes)
-WHERE frame_id = '1616000000000' AND camera = 'cam01'
-ORDER BY bytes DESC;
+WHERE frame_id = '1616000000000' AND camera = 'cam01' ORDER BY bytes DESC;
 --> +-------+-------------+
 --> |bytes  |matches      |
 --> +-------+-------------+
