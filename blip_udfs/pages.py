@@ -57,7 +57,9 @@ def parsed(text: str) -> list[Example]:
 
 
 def example(paragraph: str) -> Example:
-    said, statement, given = [], [], []
+    said: list[str] = []
+    statement: list[str] = []
+    given: list[str] = []
     for line in paragraph.splitlines():
         if line.startswith(MARK):
             given.append(line.removeprefix(MARK).removeprefix(" "))
