@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo_output
+SOURCES = $(shell find blip_udfs conf notebooks sql tests setup.py Makefile README.md -type f \
+  ! -name '*.ipynb' ! -name '*.jar' ! -name '*.jpg' ! -name '*.pyc' ! -path 'blip_udfs/demo/model/*' ! -path sql/README.md)
 
-.PHONY: setup java demo test slow endurance lint bench notebooks clean
+.PHONY: setup java demo test slow endurance reference lint bench notebooks clean
 
 setup: java $(READY) ## environment and extension jar
 	@$(BIN)/python -m blip_udfs.catalyst.build
@@ -44,10 +46,18 @@ slow: setup ## the tests that take minutes: servers, clusters, the whole demo
 endurance: setup ## kills, load and scale: up to an hour
 	$(BIN)/python -m pytest -m endurance
 
-lint: setup ## style, types, and that docs and functions agree
+reference: setup ## run the examples of sql/functions, write their results beside them, and sql/README.md
+	$(BIN)/python -m blip_udfs.reference
+
+lint: setup ## style, types, long files, repeated lines, and that the reference says what is so
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@wc -l $(SOURCES) | awk '$$2 != "total" && $$1 > 400 {print $$2 ": " $$1 " lines, expected at most 400"; long = 1} \
+	  END {exit long}'
+	@found=$$($(BIN)/symilar --duplicates 10 --ignore-comments --ignore-docstrings $(filter-out %.md,$(SOURCES))); \
+	  [[ "$$found" == *" duplicates=0 "* ]] || { echo "$$found"; echo "expected no 10 lines to be in two places"; exit 1; }
+	$(BIN)/python -m blip_udfs.reference --check
 
 bench: setup ## measure beside the alternatives and put the table into the README
 	$(BIN)/blip-udfs bench --readme README.md

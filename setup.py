@@ -25,7 +25,7 @@ REQUIRES = [
     "cachetools>=5.3",  # the bounded caches of a worker: models, encoded texts
     "click>=8.1",  # the command line
     "rich>=13.0",  # progress bars and tables in the terminal
-    "jinja2>=3.1",  # the gallery page, escaped
+    "jinja2>=3.1",  # the gallery page, escaped; the SQL reference
 ]
 
 if os.environ.get("BLIP_UDFS_PYSPARK") == "provided":  # for Databricks, whose own pyspark pip must not replace
@@ -46,6 +46,7 @@ DEV = [
     "pytest>=8.0",  # tests
     "ruff>=0.8",  # lint and format
     "mypy>=1.13",  # types
+    "pylint>=4.0",  # its symilar finds lines that are in two places
     "nbclient>=0.10",  # executes the notebooks in tests
     "nbformat>=5.10",  # reads and writes them
     "ipykernel>=6.29",  # the kernel that they run in

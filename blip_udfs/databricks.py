@@ -17,7 +17,7 @@ from blip_udfs.checkpoint import ModelError
 from blip_udfs.session import PREFIX, SETTINGS, Settings, fixed
 
 if TYPE_CHECKING:
-    from blip_udfs.functions import Parameter, SqlFunction
+    from blip_udfs.sql_function import Parameter, SqlFunction
 
 MODEL = PREFIX + "model"
 PACKAGE = "package:"  # a model that an installed Python package holds: these functions read no folders

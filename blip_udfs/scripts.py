@@ -14,13 +14,17 @@ PACKAGE = Path(__file__).parent
 FOLDERS = (PACKAGE / "sql", PACKAGE.parent / "sql")  # in the wheel, in a checkout
 
 
+def folder() -> Path:
+    return next(each for each in FOLDERS if each.is_dir())
+
+
 def path(name: str) -> Path:
     """The script called `name`, such as 1_images.sql; FileNotFoundError names the scripts that are there."""
-    folder = next(each for each in FOLDERS if each.is_dir())
-    if not (folder / name).is_file():
-        there = ", ".join(sorted(script.name for script in folder.glob("*.sql")))
-        raise FileNotFoundError(f"no script {name} in {folder}: it has {there}")
-    return folder / name
+    script = folder() / name
+    if not script.is_file():
+        there = ", ".join(sorted(other.name for other in script.parent.glob("*.sql")))
+        raise FileNotFoundError(f"no script {name} in {folder()}: it has {there}")
+    return script
 
 
 def statements(script: Path) -> list[str]:

@@ -17,14 +17,14 @@ object Manifest {
     lazy val accepted: Seq[DataType] = types.map(DataType.fromDDL)
   }
 
+  case class Description(usage: String, arguments: String, examples: String)
+
   case class Record(
       name: String,
       kind: String,
       parameters: Seq[Parameter],
       returns: String,
-      usage: String,
-      example: String,
-      raises: String,
+      description: Description,
       since: String,
       role: Option[String],
       part: Option[String],
@@ -34,18 +34,9 @@ object Manifest {
       command: Seq[Byte]) {
 
     /** What DESCRIBE FUNCTION EXTENDED shows. */
-    def info: ExpressionInfo = {
-      val signature = s"$name(${parameters.map(_.name).mkString(", ")})"
-      val arguments = parameters.map { parameter =>
-        val default = parameter.default.fold("")(value => s", default $value")
-        s"\n      * ${parameter.name} - ${parameter.types.mkString(" or ")}$default: ${parameter.meaning}"
-      }
-      val raising = if (raises.isEmpty) "" else s" Raises $raises."
-      new ExpressionInfo(
-        classOf[BlipExtensions].getName, null, name, s"$signature - $usage.$raising",
-        if (arguments.isEmpty) "" else arguments.mkString("\n    Arguments:", "", "\n  "),
-        s"\n    Examples:\n      > $example;\n  ", "", "", since, "", "python_udf")
-    }
+    def info: ExpressionInfo = new ExpressionInfo(
+      classOf[BlipExtensions].getName, null, name, description.usage, description.arguments, description.examples,
+      "", "", since, "", "python_udf")
   }
 
   lazy val records: Seq[Record] = (parse(resource("manifest.json")) \ "functions").children.map(record)
@@ -76,9 +67,7 @@ object Manifest {
         (each \ "meaning").extract[String], (each \ "default").extractOpt[String])
     },
     returns = (json \ "returns").extract[String],
-    usage = (json \ "usage").extract[String],
-    example = (json \ "example").extract[String],
-    raises = (json \ "raises").extract[String],
+    description = (json \ "description").extract[Description],
     since = (json \ "since").extract[String],
     role = (json \ "role").extractOpt[String],
     part = (json \ "part").extractOpt[String],

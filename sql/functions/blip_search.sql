@@ -1,0 +1,34 @@
+-- The best rows of a table with images and embeddings.
+SELECT sequence_id, frame_id, camera, weather, period, round(score, 1) AS score
+FROM blip_search('once_embeddings', 'a truck in the rain', k => 3);
+--> +-----------+-------------+------+-------+-------+-----+
+--> |sequence_id|frame_id     |camera|weather|period |score|
+--> +-----------+-------------+------+-------+-------+-----+
+--> |000000     |1616000000500|cam01 |rainy  |morning|4.7  |
+--> |000000     |1616000000000|cam01 |rainy  |morning|4.6  |
+--> |000006     |1616021600000|cam03 |rainy  |noon   |4.4  |
+--> +-----------+-------------+------+-------+-------+-----+
+
+-- Of a part of it, one frame per sequence; ITM scores the 8 rows nearest to the sentence.
+SELECT sequence_id, frame_id, camera, weather, period, round(score, 1) AS score
+FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE period <> 'night'), 'a truck in the rain',
+                 k => 3, candidates => 8, one_per => 'sequence_id');
+--> +-----------+-------------+------+-------+-------+-----+
+--> |sequence_id|frame_id     |camera|weather|period |score|
+--> +-----------+-------------+------+-------+-------+-----+
+--> |000000     |1616000000500|cam01 |rainy  |morning|4.7  |
+--> |000006     |1616021600000|cam03 |rainy  |noon   |4.4  |
+--> +-----------+-------------+------+-------+-------+-----+
+
+-- A table without embeddings: make them with blip_image_embed.
+SELECT * FROM blip_search('once', 'a truck in the rain');
+--> blip_search: table: expected a column embedding ARRAY<FLOAT>, got sequence_id STRING, frame_id STRING, camera STRING, image STRING, timestamp TIMESTAMP, weather STRING, period STRING, region STRING, split STRING, classes ARRAY<STRING>, counts MAP<STRING, INT>, problem STRING, modified TIMESTAMP, length BIGINT
+
+SELECT * FROM blip_search('once_embeddings', NULL);
+--> blip_search: query: expected a sentence, got NULL
+
+SELECT * FROM blip_search('once_embeddings', 'a truck in the rain', k => 0);
+--> blip_search: k: expected a whole number, 1 or more, got 0
+
+SELECT * FROM blip_search('once_embeddings', 'a truck in the rain', one_per => 'town');
+--> blip_search: one_per: expected a column of the table, got 'town'
