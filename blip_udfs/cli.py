@@ -204,7 +204,9 @@ WAREHOUSE = click.option(
     help="Take the embedding of the frame before, where the grey thumbnails differ by less than T levels of 255.",
 )
 @click.option(
-    "--images-per-trigger", default=1000, show_default=True, type=click.IntRange(min=1), help="What a kill can cost."
+    "--images-per-trigger",
+    type=click.IntRange(min=1),
+    help="What is committed at once, so what a kill can cost.  [default: 1000, or 64 per core]",
 )
 @click.option(
     "--format", "table_format", default="parquet", show_default=True, help="Of a new table: parquet, delta, iceberg."

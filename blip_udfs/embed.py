@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 IMAGES_A_TASK = 64  # of a trigger: small enough to spread evenly, eight batches or more of the model's
+IMAGES_A_TRIGGER = 1000  # or IMAGES_A_TASK per core, where that is more: a trigger takes seconds of its own
 MEASURED = 64  # images by which a dry run measures the speed
 SEARCHED = "sequence_id, frame_id, camera, timestamp, weather, period, region, image, embedding, model, similar_to"
 OUTCOME = "value ARRAY<FLOAT>, reason STRING"
@@ -67,7 +68,7 @@ def embed(
     prune: bool = False,
     prune_models: bool = False,
     skip_similar: float | None = None,
-    images_per_trigger: int = 1000,
+    images_per_trigger: int | None = None,
     table_format: str = "parquet",
     location: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -79,8 +80,9 @@ def embed(
     `where`: SQL over read_once's columns, which images. `retry_failed`: also those whose row has no embedding.
     `dry_run`: writes nothing, says what there is to do and how long it takes. `prune`: afterwards deletes the rows of
     images that were deleted or changed. `prune_models`: afterwards deletes rows of other models, once each image has
-    one of this. `skip_similar`: see similar.mark. `location`: a folder for the table, which a session with another
-    catalog finds again. `on_event` hears dictionaries: planned, working, trigger, pruned, finished.
+    one of this. `skip_similar`: see similar.mark. `images_per_trigger`: what is committed at once, so what a kill can
+    cost; without it 1,000, or 64 per core where that is more. `location`: a folder for the table, which a session with
+    another catalog finds again. `on_event` hears dictionaries: planned, working, trigger, pruned, finished.
 
     An image that cannot be embedded keeps its row, with NULL for the embedding and the reason in `error`. Raises
     ValueError for a table of other columns, for `prune_models` while images are missing, and for a Connect session.
@@ -93,7 +95,8 @@ def embed(
     from blip_udfs import functions as BF
 
     model = spark.range(1).select(BF.blip_model()).collect()[0][0]
-    job = Job(spark, source, table, where, retry_failed, skip_similar, images_per_trigger, model, on_event)
+    at_once = images_per_trigger or max(IMAGES_A_TRIGGER, IMAGES_A_TASK * spark.sparkContext.defaultParallelism)
+    job = Job(spark, source, table, where, retry_failed, skip_similar, at_once, model, on_event)
     if dry_run:
         return job.foresee()
     create(spark, table, table_format, location)

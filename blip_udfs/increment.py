@@ -37,17 +37,32 @@ def compare(spark: SparkSession, root: str, stored: DataFrame, where: str | None
 
     new: it has no row of `model`; changed: its newest row of `model` is of another modification time or length;
     failed: that row has no embedding; done; deleted: the tree has no such file; other: `where` leaves it out.
+    A `where` of nothing but sequence_id is asked before listing: of other sequences no file and no row is looked at.
     """
     from pyspark.sql import functions as F
 
     wanted = F.coalesce(F.expr(where), F.lit(False)) if where else F.lit(True)
-    tree = once(spark, root).withColumn("wanted", wanted).select(*names(IMAGE), "wanted")
+    images = once(spark, root)
+    if where and is_of_sequences(spark, where):
+        images, stored = images.where(where), stored.where(where)
+    tree = images.withColumn("wanted", wanted).select(*names(IMAGE), "wanted")
     version = F.when(F.col("model") == model, F.col("version"))
     newest = F.struct("modified", "length", F.col("error").isNotNull().alias("failed"), "version")
     rows = stored.where(in_tree(spark, root)).groupBy("image").agg(F.max_by(newest, version).alias("newest"))
     both = tree.join(rows, "image", "full_outer").withColumn("status", status())
     next_version = (F.coalesce("newest.version", F.lit(0)) + 1).alias("version")
     return both.select(*names(IMAGE), F.lit(model).alias("model"), next_version, "status")
+
+
+def is_of_sequences(spark: SparkSession, where: str) -> bool:
+    """Whether the condition names no column but sequence_id."""
+    from pyspark.errors import AnalysisException
+
+    try:
+        spark.createDataFrame([], "sequence_id STRING").where(where)
+    except AnalysisException:
+        return False
+    return True
 
 
 def once(spark: SparkSession, root: str) -> DataFrame:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 
 def nodes(plan: Any) -> Iterator[Any]:
@@ -35,3 +37,18 @@ def evaluations(df: DataFrame, function: str = "blip_itm") -> tuple[list, int]:
 def optimized(df: DataFrame) -> str:
     """The optimized plan without the numbers that Spark gives to each expression."""
     return re.sub(r"#\d+L?|\b\d+ms\b", "", df._jdf.queryExecution().optimizedPlan().toString())
+
+
+@contextmanager
+def tasks_of_stages(spark: SparkSession) -> Iterator[list[int]]:
+    """How many tasks each stage had that ran within, known at the end."""
+    context, group, tasks = spark.sparkContext, str(uuid4()), []
+    context.setJobGroup(group, "")
+    try:
+        yield tasks
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)
+        tracker = context.statusTracker()
+        jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]
+        stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+        tasks += [stage.numTasks for stage in stages if stage]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blip_udfs import embed
+from blip_udfs import embed, increment
 from blip_udfs.embed import Job
 from blip_udfs.scripts import run as run_script
 from tests.embedded import by_image, check, expected
 from tests.odd_images import ODD_IMAGES
-from tests.plans import evaluations, optimized
+from tests.plans import evaluations, nodes, optimized
 from tests.planted import START, noise, plant, write
 from tests.tiny_model import make
 
@@ -135,6 +135,25 @@ def test_a_dry_run_writes_nothing(spark, table, tmp_path):
     assert (summary.new, summary.changed, summary.deleted, summary.done_before) == (0, 1, 1, 22)
     assert sorted(spark.table(table).inputFiles()) == files
     assert sorted(spark.table(table).collect()) == sorted(before)
+
+
+@pytest.mark.parametrize(
+    ("where", "listed", "deleted", "other"),
+    [("sequence_id >= '000001'", 12, 1, 0), ("sequence_id >= '000001' AND camera < 'cam09'", 18, 2, 6)],
+)
+def test_a_condition_on_the_sequence_alone_is_asked_before_listing(spark, tmp_path, where, listed, deleted, other):
+    plant(tmp_path, sequences=3, frames=3)
+    gone = [f"('file:{tmp_path}/data/{name}/cam01/1.jpg', 'tiny', '{name}', 1)" for name in ("000000", "000001")]
+    stored = spark.sql(
+        "SELECT image, model, sequence_id, version, TIMESTAMP'2026-01-01' AS modified, 1L AS length, "
+        f"CAST(NULL AS STRING) AS error FROM VALUES {', '.join(gone)} AS t(image, model, sequence_id, version)"
+    )
+    images = increment.compare(spark, str(tmp_path), stored, where, "tiny")
+    found = {row.status: row["count"] for row in images.groupBy("status").count().collect()}
+    assert found == {"new": 12, "deleted": deleted} | ({"other": other} if other else {})
+    images.collect()
+    scans = [node for node in nodes(images._jdf.queryExecution().executedPlan()) if "binaryFile" in node.nodeName()]
+    assert [scan.metrics().apply("numFiles").value() for scan in scans] == [listed]
 
 
 def test_where_and_the_view_serve_a_search(spark, table, tiny_model, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from blip_udfs import read_once
 from blip_udfs.once import SPLITS, problems
-from tests.plans import nodes
+from tests.plans import nodes, tasks_of_stages
 
 IMAGE_SETS = Path(__file__).resolve().parents[2] / "shared" / "once" / "ImageSets"
 
@@ -159,13 +159,16 @@ def test_a_filter_on_sequence_reaches_listing_and_reading(spark, damaged):
 
 
 def test_many_sequences_are_listed_by_the_executors(spark, tmp_path):
-    """Beyond spark.sql.sources.parallelPartitionDiscovery.threshold, 32 folders."""
-    for number in range(40):
+    """Beyond spark.sql.sources.parallelPartitionDiscovery.threshold, 32 folders; in SQL 64 folders a job."""
+    for number in range(70):
         sequence(tmp_path, f"{number:06d}", {"cam01": ["1616"], "cam03": ["1616"]}, None)
     for table in (read_once(spark, str(tmp_path)), spark.sql(f"SELECT * FROM read_once('{tmp_path}')")):
-        assert {(row.sequence_id, row.camera) for row in table.collect()} == {
-            (f"{number:06d}", camera) for number in range(40) for camera in ("cam01", "cam03")
+        with tasks_of_stages(spark) as tasks:
+            rows = table.collect()
+        assert {(row.sequence_id, row.camera) for row in rows} == {
+            (f"{number:06d}", camera) for number in range(70) for camera in ("cam01", "cam03")
         }
+    assert 64 in tasks and 70 not in tasks
 
 
 def files_of(scan) -> int:

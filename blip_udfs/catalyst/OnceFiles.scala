@@ -53,13 +53,21 @@ class OnceImages(spark: SparkSession, data: Path, pattern: String)
     extends OnceFiles(spark, data, Seq("sequence_id", "camera")) {
   override protected def partitions(sequences: Seq[Path]): Seq[(Seq[String], Seq[FileStatus])] = {
     val named = new Named(pattern)
-    val listed = InMemoryFileIndex.bulkListLeafFiles(sequences, spark.sessionState.newHadoopConf(), named, spark)
-    listed.flatMap { case (sequence, files) =>
+    val hadoopConf = spark.sessionState.newHadoopConf()
+    // in parts: what one job gives the driver, 250 bytes a file, has a limit (spark.driver.maxResultSize, 1 GB)
+    val listed = sequences.grouped(OnceImages.atOnce).flatMap { some =>
+      InMemoryFileIndex.bulkListLeafFiles(some, hadoopConf, named, spark)
+    }
+    listed.toSeq.flatMap { case (sequence, files) =>
       val inCameras = files.filter(_.getPath.getParent.getParent.getName == sequence.getName)
       inCameras.groupBy(_.getPath.getParent.getName).toSeq.sortBy(_._1)
         .map { case (camera, own) => (Seq(sequence.getName, camera), own) }
     }
   }
+}
+
+object OnceImages {
+  private val atOnce = 64 // sequences, of 12,000 images each in ONCE: 0.2 GB
 }
 
 /** Files whose name, in small letters, matches; it goes to the executors that list many folders. */
