@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 IMAGES_A_TASK = 64  # of a trigger: small enough to spread evenly, eight batches or more of the model's
 IMAGES_A_TRIGGER = 1000  # or IMAGES_A_TASK per core, where that is more: a trigger takes seconds of its own
+LISTING_TASKS = 4  # per core: Spark alone would make one of every 32 files, 200,000 of a tree of 7 million
 MEASURED = 64  # images by which a dry run measures the speed
 SEARCHED = "sequence_id, frame_id, camera, timestamp, weather, period, region, image, embedding, model, similar_to"
 OUTCOME = "value ARRAY<FLOAT>, reason STRING"
@@ -97,10 +98,11 @@ def embed(
     model = spark.range(1).select(BF.blip_model()).collect()[0][0]
     at_once = images_per_trigger or max(IMAGES_A_TRIGGER, IMAGES_A_TASK * spark.sparkContext.defaultParallelism)
     job = Job(spark, source, table, where, retry_failed, skip_similar, at_once, model, on_event)
-    if dry_run:
-        return job.foresee()
-    create(spark, table, table_format, location)
-    summary = job.run(prune, prune_models)
+    with increment.setting(spark, "spark.sql.files.maxPartitionNum", str(LISTING_TASKS * job.cores)):
+        if dry_run:
+            return job.foresee()
+        create(spark, table, table_format, location)
+        summary = job.run(prune, prune_models)
     on_event({"event": "finished", **vars(summary)})
     return summary
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from blip_udfs import embed, increment
-from blip_udfs.embed import Job
+from blip_udfs.embed import LISTING_TASKS, Job
 from blip_udfs.scripts import run as run_script
 from tests.embedded import by_image, check, expected
 from tests.odd_images import ODD_IMAGES
-from tests.plans import evaluations, nodes, optimized
+from tests.plans import evaluations, nodes, optimized, tasks_of_stages
 from tests.planted import START, noise, plant, write
 from tests.tiny_model import make
 
@@ -135,6 +135,16 @@ def test_a_dry_run_writes_nothing(spark, table, tmp_path):
     assert (summary.new, summary.changed, summary.deleted, summary.done_before) == (0, 1, 1, 22)
     assert sorted(spark.table(table).inputFiles()) == files
     assert sorted(spark.table(table).collect()) == sorted(before)
+
+
+def test_many_images_are_compared_by_few_tasks(spark, use_model, tmp_path):
+    """Spark would read 32 files a task, however short: 14 tasks here."""
+    plant(tmp_path, sequences=4, frames=54)
+    with tasks_of_stages(spark) as tasks:
+        summary = embed(spark, str(tmp_path), "unwritten_embeddings", dry_run=True)
+    assert summary.new == 432
+    assert 0 < max(tasks) <= LISTING_TASKS * spark.sparkContext.defaultParallelism
+    assert spark.conf.get("spark.sql.files.maxPartitionNum", None) is None
 
 
 @pytest.mark.parametrize(
