@@ -111,12 +111,13 @@ def model_of(settings: Settings) -> Blip:
     """The session's model, loaded once per worker process, on as many threads as the task has cores."""
     from pyspark import TaskContext
 
-    from blip_udfs.model import load, set_threads
+    from blip_udfs.model import device_of_task, load, set_threads
 
-    context = TaskContext.get()
+    context, gpus = TaskContext.get(), []
     if context:
         set_threads(context.cpus())  # else parallel workers would fight for the same cores
-    model = load(settings.model, settings.device, settings.dtype)
+        gpus = context.resources()["gpu"].addresses if "gpu" in context.resources() else []
+    model = load(settings.model, device_of_task(settings.device, gpus), settings.dtype)
     leave_out_of_collections(model.label)
     return model
 

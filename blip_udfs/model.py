@@ -183,6 +183,13 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def device_of_task(device: str, gpus: Sequence[str]) -> str:
+    """`device`, or of the GPUs that Spark gave the task (spark.task.resource.gpu.amount) the first: the node's others
+    are other tasks'."""
+    taken = gpus and device in ("auto", "cuda") and torch.cuda.is_available()
+    return f"cuda:{gpus[0]}" if taken else device
+
+
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         if device.type != "cuda":

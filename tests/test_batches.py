@@ -101,6 +101,27 @@ def test_a_forward_pass_holds_rows_by_kind_and_by_bytes(monkeypatch):
     assert sizes([bytes(5000), image]) == [1, 1]
 
 
+def test_a_task_uses_its_own_cores_and_gpu(monkeypatch):
+    import pyspark
+    from pyspark.resource import ResourceInformation
+
+    from blip_udfs import model
+
+    asked = []
+
+    class Context:
+        get = classmethod(lambda cls: cls)
+        cpus = classmethod(lambda cls: 3)
+        resources = classmethod(lambda cls: {"gpu": ResourceInformation("gpu", ["2"])})
+
+    monkeypatch.setattr(pyspark, "TaskContext", Context)
+    monkeypatch.setattr(model, "set_threads", asked.append)
+    monkeypatch.setattr(model, "device_of_task", lambda device, gpus: f"{device} {gpus}")
+    monkeypatch.setattr(model, "load", lambda *wanted: asked.append(wanted) or CountingModel())
+    batches.model_of(SETTINGS)
+    assert asked == [3, ("counting", "cpu ['2']", "float32")]
+
+
 def test_no_rows_load_no_model(monkeypatch):
     monkeypatch.setattr(batches, "model_of", lambda settings: pytest.fail("a model was loaded for no rows"))
     assert values(batches.blip_itm(iter([]))) == []

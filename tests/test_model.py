@@ -138,6 +138,26 @@ def test_a_processor_of_another_size_is_refused(copy):
     assert "images of 64 px in the processor, 32 in the model" in refused(copy)
 
 
+@pytest.mark.parametrize(
+    ("device", "gpus", "cuda", "expected"),
+    [
+        ("auto", ["3", "4"], True, "cuda:3"),
+        ("cuda", ["1"], True, "cuda:1"),
+        ("cpu", ["1"], True, "cpu"),
+        ("cuda:0", ["1"], True, "cuda:0"),
+        ("auto", ["1"], False, "auto"),
+        ("auto", [], True, "auto"),
+    ],
+)
+def test_a_task_runs_on_the_gpu_that_spark_gave_it(monkeypatch, device, gpus, cuda, expected):
+    import torch
+
+    from blip_udfs.model import device_of_task
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert device_of_task(device, gpus) == expected
+
+
 def test_devices_and_dtypes_that_do_not_exist(folder):
     import torch
 
