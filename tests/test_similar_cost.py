@@ -63,7 +63,7 @@ def test_what_skipping_similar_frames_saves_and_costs(spark, tree, tmp_path):
             measured[threshold] += [precision_at_top(own, truth).mean(), found]
         print(f"| {threshold} | {' | '.join(f'{figure:.3f}' for figure in measured[threshold])} |")
     shares = [figures[0] for figures in measured.values()]
-    assert 0 < shares[0] and shares == sorted(shares)
+    assert shares[0] > 0 and shares == sorted(shares)
     *_, precision, found = measured[2]
     without = precision_at_top(whole[1], truth).mean()
     print(f"cascade without skipping: precision@10 {without:.3f}")
