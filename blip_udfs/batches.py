@@ -116,7 +116,7 @@ def model_of(settings: Settings) -> Blip:
     context = TaskContext.get()
     if context:
         set_threads(context.cpus())  # else parallel workers would fight for the same cores
-    model = load(settings.model, settings.device, settings.dtype)
+    model = load(settings.model, settings.device, settings.dtype, settings.backend)
     leave_out_of_collections(model.label)
     return model
 

@@ -11,7 +11,7 @@ from blip_udfs import batches
 from blip_udfs.images import ImageError
 from blip_udfs.session import Settings
 
-SETTINGS = Settings(model="counting", device="cpu", dtype="float32", batch_size=3, itm_token="enc")
+SETTINGS = Settings(model="counting", device="cpu", dtype="float32", backend="torch", batch_size=3, itm_token="enc")
 
 
 class CountingModel:
