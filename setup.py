@@ -40,6 +40,8 @@ CONNECT = [  # only for users whose session is Spark Connect: pyspark's own requ
 
 BENCH = ["psutil>=5.9"]  # only for `blip-udfs bench memory`: which processes are workers, and their private memory
 
+OPENVINO = ["openvino>=2026.0"]  # only for SET spark.blip.backend = openvino: a faster vision encoder on CPUs
+
 PLOTS = ["matplotlib>=3.9"]  # only for `blip-udfs evaluate` and plots in notebooks
 
 DEV = [
@@ -84,7 +86,13 @@ setup(
         "blip_udfs.demo": ["*.j2", "model/*"],
     },
     install_requires=REQUIRES,
-    extras_require={"connect": CONNECT, "plots": PLOTS, "bench": BENCH, "dev": DEV + CONNECT + PLOTS + BENCH},
+    extras_require={
+        "connect": CONNECT,
+        "plots": PLOTS,
+        "bench": BENCH,
+        "openvino": OPENVINO,
+        "dev": DEV + CONNECT + PLOTS + BENCH + OPENVINO,
+    },
     cmdclass={"build_py": BuildWithJar},
     entry_points={"console_scripts": ["blip-udfs=blip_udfs.cli:main"]},
 )

@@ -113,11 +113,11 @@ def model_of(settings: Settings) -> Blip:
 
     from blip_udfs.model import device_of_task, load, set_threads
 
-    context, gpus = TaskContext.get(), []
+    context, gpus = TaskContext.get(), list[str]()
     if context:
         set_threads(context.cpus())  # else parallel workers would fight for the same cores
         gpus = context.resources()["gpu"].addresses if "gpu" in context.resources() else []
-    model = load(settings.model, device_of_task(settings.device, gpus), settings.dtype)
+    model = load(settings.model, device_of_task(settings.device, gpus), settings.dtype, settings.backend)
     leave_out_of_collections(model.label)
     return model
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from blip_udfs.bench_alternatives import (
     stored,
     vectors,
 )
+
+if TYPE_CHECKING:
+    from blip_udfs.model import Blip
 
 TOKENS = (5, 9, 20, 35)
 NOTEBOOK_TOKENS = 35  # what the notebooks pad every text to
@@ -105,7 +108,7 @@ def embed(folder: Path, rounds: int) -> list[Result]:
     model, root = base_model(folder / "base"), drawn(folder, 2, 6, (1920, 1020))
     files = sorted((root / "data").rglob("*.jpg"))
     spark, theirs = session(folder, str(model)), Transformers(model)
-    engine = load(str(model))
+    engine, compiled = load(str(model)), load(str(model), backend="openvino")
     paths = spark.createDataFrame([(str(file),) for file in files], "image STRING").repartition(os.cpu_count() or 1)
     paths.localCheckpoint().createOrReplaceTempView("files")
 
@@ -114,16 +117,17 @@ def embed(folder: Path, rounds: int) -> list[Result]:
             str(folder / "embeddings")
         )
 
-    def plain_engine() -> None:
+    def in_plain_python(blip: Blip) -> None:
         set_threads(os.cpu_count() or 1)
-        for start in range(0, len(files), engine.batch_size):
-            chunk = files[start : start + engine.batch_size]
-            engine.embed_images(np.stack([pixels(str(file), engine.image_size) for file in chunk]))
+        for start in range(0, len(files), blip.batch_size):
+            chunk = files[start : start + blip.batch_size]
+            blip.embed_images(np.stack([pixels(str(file), blip.image_size) for file in chunk]))
 
     ways: dict[str, Callable[[], Any]] = {
         "blip_image_embed, SQL to Parquet": through_sql,
-        "this engine in plain Python": plain_engine,
+        "this engine in plain Python": partial(in_plain_python, engine),
         "transformers, batches of 8": lambda: theirs.embed(files),
+        "this engine in plain Python, backend openvino": partial(in_plain_python, compiled),
     }
     return interleaved("embed", "images/s", len(files), ways, rounds)
 

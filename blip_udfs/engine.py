@@ -58,7 +58,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     On a CPU by the operator that torch.compile puts in the place of these: oneDNN's, which adds the bias and applies
     GELU while the result is in registers. F.linear copies the bias into the result first.
     """
-    if ONEDNN and x.is_cpu and x.dtype == torch.float32:
+    if ONEDNN and x.is_cpu and x.dtype == torch.float32 and not torch.jit.is_tracing():  # a trace is for other engines
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
     out = F.linear(x, weight, bias)
     return F.gelu(out) if activation == "gelu" else out
@@ -82,7 +82,7 @@ class VisionEmbeddings(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patch_embedding(images).flatten(2).transpose(1, 2)  # (B, N - 1, W)
-        first = self.class_embedding.expand(len(images), -1, -1)
+        first = self.class_embedding.expand(images.shape[0], -1, -1)  # len is a constant of a trace
         return torch.cat([first, patches], 1) + self.position_embedding  # (B, N, W)
 
 
@@ -291,6 +291,12 @@ class Retrieval(nn.Module):
         self.vision_proj = Linear(vision.width, embed_dim)
         self.text_proj = Linear(text.width, embed_dim)
         self.itm_head = Linear(text.width, 2)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.vision_model(images)  # (B, 3, S, S) -> (B, N, W)
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        return self.project_image(self.vision_model(images, only_first=True)[:, 0])  # (B, E)
 
     def project_image(self, first: Tensor) -> Tensor:
         return F.normalize(self.vision_proj(first), dim=-1)  # (B, W) -> (B, E)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,11 +25,15 @@ from blip_udfs.features import pack_features
 from blip_udfs.images import normalise
 from blip_udfs.tokens import read_tokenizer, token_ids
 
+if TYPE_CHECKING:
+    from blip_udfs.openvino_vision import OpenVinoVision
+
 __all__ = ["Blip", "ModelError", "load", "set_threads"]
 
 MODELS_KEPT = 2
 SECONDS_REMEMBERED = 300  # a model that did not load is not tried again for each row, but is once it may be mended
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BACKENDS = ("torch", "openvino")
 BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
 
 _models: LRUCache[Any, Blip] = LRUCache(MODELS_KEPT)
@@ -37,31 +41,33 @@ _failures: TTLCache[Any, str] = TTLCache(64, SECONDS_REMEMBERED)
 _loading = threading.RLock()
 
 
-def load(name: str, device: str = "auto", dtype: str = "auto") -> Blip:
+def load(name: str, device: str = "auto", dtype: str = "auto", backend: str = "torch") -> Blip:
     """The model called `name`: `demo`, a local Hugging Face folder, or a hub id.
 
     `device`: auto (cuda, else mps, else cpu), cpu, cuda, mps. `dtype`: auto (float32; half on cuda), float32,
-    bfloat16, float16. Loaded once per process and said so on stderr; the weights stay mapped from their file, which
-    all workers of a machine share. Raises ModelError, remembered for five minutes.
+    bfloat16, float16. `backend`: torch, or openvino, which runs the vision encoder on a CPU. Loaded once per process
+    and said so on stderr; the weights stay mapped from their file, which all workers of a machine share. Raises
+    ModelError, remembered for five minutes.
     """
     with _loading:
-        wanted = (name, device, dtype)
+        wanted = (name, device, dtype, backend)
         if wanted in _failures:
             raise ModelError(_failures[wanted])
         try:
-            return _load(name, device, dtype)
+            return _load(name, device, dtype, backend)
         except ModelError as error:
             _failures[wanted] = str(error)
             raise
 
 
-def _load(name: str, device: str, dtype: str) -> Blip:
+def _load(name: str, device: str, dtype: str, backend: str) -> Blip:
     files = find_once(name)
-    key = (files.stamp, device, dtype)
+    key = (files.stamp, device, dtype, backend)
     if key not in _models:
         began = time.monotonic()
-        blip = _models[key] = build(files, device, dtype)
+        blip = _models[key] = build(files, device, dtype, backend)
         kind = f"{blip.device.type}, {str(blip.dtype).removeprefix('torch.')}"
+        kind += "" if backend == "torch" else f", {backend}"
         seconds = time.monotonic() - began
         print(f"blip_udfs: loaded {blip.label} from {files.folder} ({kind}) in {seconds:.1f} s", file=sys.stderr)
     return _models[key]
@@ -77,14 +83,16 @@ def find_once(name: str) -> Checkpoint:
 _found: LRUCache[str, Checkpoint] = LRUCache(64)
 
 
-def build(files: Checkpoint, device: str = "auto", dtype: str = "auto") -> Blip:
+def build(files: Checkpoint, device: str = "auto", dtype: str = "auto", backend: str = "torch") -> Blip:
     config = read_config(files)
     where = choose_device(device)
     kind = choose_dtype(dtype, where)
+    check_backend(backend, where, kind)
     vision, text = shapes(config, files)
     with torch.device("meta"):  # no memory for weights that are replaced at once
         network = Retrieval(vision, text, config.image_text_hidden_size)
     fill(network, files, kind)
+    network = network.to(where).eval().requires_grad_(False)
     mean, std, side = files.normalisation()
     if side not in (None, vision.image_size):
         raise ModelError(f"{files.folder}: images of {side} px in the processor, {vision.image_size} in the model")
@@ -97,7 +105,8 @@ def build(files: Checkpoint, device: str = "auto", dtype: str = "auto") -> Blip:
         embed_dim=config.image_text_hidden_size,
         device=where,
         dtype=kind,
-        network=network.to(where).eval().requires_grad_(False),
+        network=network,
+        vision=choose_vision(backend, network, vision.image_size),
         tokenizer=read_tokenizer(files),
         enc_token_id=getattr(config.text_config, "enc_token_id", None) or config.text_config.bos_token_id + 1,
         vocabulary=text.vocabulary,
@@ -200,6 +209,24 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[dtype]
 
 
+def check_backend(backend: str, device: torch.device, dtype: torch.dtype) -> None:
+    if backend not in BACKENDS:
+        raise ModelError(f"backend '{backend}': expected one of {', '.join(BACKENDS)}")
+    if backend == "openvino":
+        from blip_udfs.openvino_vision import check
+
+        check(device, dtype)
+
+
+def choose_vision(backend: str, network: Retrieval, image_size: int) -> Retrieval | OpenVinoVision:
+    """What encodes images: the network itself, or OpenVINO's form of its vision side."""
+    if backend == "torch":
+        return network
+    from blip_udfs.openvino_vision import OpenVinoVision
+
+    return OpenVinoVision(network, image_size)
+
+
 def set_threads(threads: int) -> None:
     """How many threads one forward pass may use: a task's cores, so that parallel workers do not fight for them."""
     if torch.get_num_threads() != threads:
@@ -227,6 +254,7 @@ class Blip:
     device: torch.device
     dtype: torch.dtype
     network: Retrieval
+    vision: Retrieval | OpenVinoVision
     tokenizer: Tokenizer
     enc_token_id: int
     vocabulary: int
@@ -249,13 +277,12 @@ class Blip:
     @torch.inference_mode()
     def embed_images(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> L2-normalised float32 (B, D)."""
-        first = self.network.vision_model(self._images(pixels), only_first=True)[:, 0]
-        return to_numpy(self.network.project_image(first))
+        return to_numpy(self.vision.embed_images(self._images(pixels)))
 
     @torch.inference_mode()
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> patch features float32 (B, N, W), [CLS] first."""
-        return to_numpy(self.network.vision_model(self._images(pixels)))
+        return to_numpy(self.vision.features(self._images(pixels)))
 
     @torch.inference_mode()
     def embed_features(self, features: np.ndarray) -> np.ndarray:

@@ -77,6 +77,12 @@ SETTINGS = (
         "auto, float32, bfloat16 or float16",
         one_of("auto", "float32", "bfloat16", "float16"),
     ),
+    Setting(
+        PREFIX + "backend",
+        "torch",
+        "what runs the vision encoder: torch, or openvino on a CPU in float32, which the workers' Python must have",
+        one_of("torch", "openvino"),
+    ),
     Setting(PREFIX + "batchSize", "auto", "images per forward pass, whatever Arrow's batch size is", batch_size),
     Setting(
         PREFIX + "itm.token",
@@ -101,6 +107,7 @@ class Settings:
     model: str
     device: str
     dtype: str
+    backend: str
     batch_size: int | None  # None: the model chooses for its device
     itm_token: str
 

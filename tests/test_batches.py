@@ -11,7 +11,7 @@ from blip_udfs import batches
 from blip_udfs.images import ImageError
 from blip_udfs.session import Settings
 
-SETTINGS = Settings(model="counting", device="cpu", dtype="float32", batch_size=3, itm_token="enc")
+SETTINGS = Settings(model="counting", device="cpu", dtype="float32", backend="torch", batch_size=3, itm_token="enc")
 
 
 class CountingModel:
@@ -119,7 +119,7 @@ def test_a_task_uses_its_own_cores_and_gpu(monkeypatch):
     monkeypatch.setattr(model, "device_of_task", lambda device, gpus: f"{device} {gpus}")
     monkeypatch.setattr(model, "load", lambda *wanted: asked.append(wanted) or CountingModel())
     batches.model_of(SETTINGS)
-    assert asked == [3, ("counting", "cpu ['2']", "float32")]
+    assert asked == [3, ("counting", "cpu ['2']", "float32", "torch")]
 
 
 def test_no_rows_load_no_model(monkeypatch):

@@ -13,13 +13,16 @@ def settings(**given: str) -> Settings:
 
 
 def test_defaults():
-    assert settings() == Settings(model="demo", device="auto", dtype="auto", batch_size=None, itm_token="enc")
+    expected = Settings(model="demo", device="auto", dtype="auto", backend="torch", batch_size=None, itm_token="enc")
+    assert settings() == expected
     assert Settings.of_task() == settings()
 
 
 def test_values_reach_their_fields():
-    given = settings(model="/m", device="CPU", dtype="bfloat16", batchSize="7", itm_token="cls")
-    assert given == Settings(model="/m", device="cpu", dtype="bfloat16", batch_size=7, itm_token="cls")
+    given = settings(model="/m", device="CPU", dtype="bfloat16", backend="OpenVINO", batchSize="7", itm_token="cls")
+    assert given == Settings(
+        model="/m", device="cpu", dtype="bfloat16", backend="openvino", batch_size=7, itm_token="cls"
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,7 @@ def test_values_reach_their_fields():
         ("batchSize", "0", "spark.blip.batchSize = '0': expected auto or a whole number of images, 1 or more"),
         ("batchSize", "many", "SET spark.blip.batchSize = auto mends it"),
         ("device", "tpu", "spark.blip.device = 'tpu': expected one of auto, cpu, cuda, mps"),
+        ("backend", "onnx", "spark.blip.backend = 'onnx': expected one of torch, openvino"),
         ("itm.token", "dec", "spark.blip.itm.token = 'dec': expected one of enc, cls"),
         ("search.candidates", "-1", "expected a whole number of rows, 0 for all"),
     ],
