@@ -1,9 +1,10 @@
 """What `bench` makes of seconds: rates, ratios, a table that keeps what other runs measured."""
 
+import numpy as np
 import pytest
 
 from blip_udfs import bench, report
-from blip_udfs.bench_footprint import PROFILE, plot_profile
+from blip_udfs.bench_footprint import PROFILE, operations, plot_profile
 
 
 @pytest.fixture
@@ -47,3 +48,17 @@ def test_the_profile_is_a_picture(tmp_path):
     plot_profile(rows, tmp_path / "profile.png")
     with Image.open(tmp_path / "profile.png") as image:
         assert image.width > 400 and len(image.convert("RGB").getcolors(100_000)) > 3
+
+
+def test_operations_of_an_image_are_those_that_torch_counts(tiny_model, monkeypatch):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from blip_udfs import engine
+    from blip_udfs.model import load
+
+    blip = load(str(tiny_model))
+    monkeypatch.setattr(engine, "ONEDNN", False)  # torch counts neither oneDNN's operators
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # nor fused attention's
+        blip.embed_images(np.zeros((1, 32, 32, 3), np.uint8))
+    assert operations(blip) == counter.get_total_flops()
