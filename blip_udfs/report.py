@@ -13,7 +13,7 @@ import click
 
 from blip_udfs import bench, evaluate
 from blip_udfs.bench import SPEED
-from blip_udfs.bench_footprint import FOOTPRINT, plot_profile
+from blip_udfs.bench_footprint import FOOTPRINT, PROFILE, plot_profile
 from blip_udfs.demo import quality
 from blip_udfs.session import builder
 
@@ -90,7 +90,7 @@ README_TABLE = re.compile(r"(<!-- measured by blip-udfs bench -->\n).*?(<!-- end
 
 def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, readme: Path | None = None) -> None:
     """Prints what `bench` measures of the tasks (all of them when none is named), and leaves it in the folder; puts
-    all that the folder has, from earlier runs too, into a README."""
+    all that the folder has, from earlier runs too, into a README: the profile as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {task: folder / f"{task}.json" for task in TASKS}
     for task in tasks or TASKS:
@@ -100,7 +100,7 @@ def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, rea
     own = [runs[task] for task in tasks or TASKS]
     click.echo(json.dumps(own, indent=1) if as_json else speed_table(own))
     if readme:
-        text, table = readme.read_text(encoding="utf-8"), speed_table(list(runs.values()))
+        text, table = readme.read_text(encoding="utf-8"), speed_table(list(runs.values()), left_out=[PROFILE])
         readme.write_text(README_TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text), encoding="utf-8")
         if "profile" in runs:
             plot_profile(results(runs["profile"]), readme.parent / "notebooks" / "profile.png")
@@ -110,10 +110,10 @@ def results(run: dict[str, Any]) -> list[bench.Result]:
     return [bench.Result(**row) for row in run["results"]]
 
 
-def speed_table(runs: Sequence[dict[str, Any]]) -> str:
-    """Each machine once, then a row per way; `runs` are what `measured` keeps."""
+def speed_table(runs: Sequence[dict[str, Any]], left_out: Sequence[str] = ()) -> str:
+    """Each machine once, then a row per way of all tasks but some; `runs` are what `measured` keeps."""
     machines = dict.fromkeys("; ".join(run["machine"].values()) for run in runs)
-    rows = [row for run in runs for row in results(run)]
+    rows = [row for run in runs for row in results(run) if row.task not in left_out]
     body = [
         [row.task, row.way, f"{row.value:g} {row.unit}", row.ratio or "", f"{row.spread:.0%}" if row.spread else ""]
         for row in rows
