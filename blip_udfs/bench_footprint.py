@@ -61,7 +61,7 @@ def worker_memory() -> tuple[list[int], list[int]]:
     """Bytes of private memory now, and of resident memory at the peak, of each Python worker below this process."""
     import psutil
 
-    below = psutil.Process().children(recursive=True)
+    below = [each for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
     daemons = {each.pid for each in below if "pyspark.daemon" in each.cmdline()}
     workers = [each for each in below if each.ppid() in daemons]
     return [each.memory_full_info().uss for each in workers], [peak_bytes(each.pid) for each in workers]
