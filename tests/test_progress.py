@@ -82,7 +82,7 @@ def test_the_command(spark, in_session, tmp_path):
     options = ["--images-per-trigger", "15", "--where", "camera = 'cam01'", "--events", str(tmp_path / "events")]
     done = CliRunner().invoke(cli.main, [*words, *options, "--warehouse", str(tmp_path), "--master", "local[2]"])
     assert done.exit_code == 0, done.output
-    assert in_session == [("local[2]", tmp_path, "demo")]
+    assert in_session == [("embed", "demo", tmp_path, "local[2]")]
     assert "Images: 10 new, 0 changed" in done.output and "Embedded 10 (0 by a similar frame), 0 failed" in done.output
     events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
     assert [event["event"] for event in events] == ["planned", "trigger", "finished"]
