@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo_output
+# without data, and without what is rendered from other sources
 SOURCES = $(shell find blip_udfs conf notebooks sql tests setup.py Makefile README.md -type f \
-  ! -name '*.ipynb' ! -name '*.jar' ! -name '*.jpg' ! -name '*.pyc' ! -path 'blip_udfs/demo/model/*' ! -path sql/README.md ! -path sql/databricks/unity_catalog.sql)
+  ! -name '*.ipynb' ! -name '*.jar' ! -name '*.jpg' ! -name '*.png' ! -name '*.pyc' ! -path 'blip_udfs/demo/model/*' \
+  ! -path sql/README.md ! -path sql/databricks/unity_catalog.sql)
 
 .PHONY: setup java demo test slow endurance reference lint bench notebooks clean
 

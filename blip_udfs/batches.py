@@ -113,11 +113,12 @@ def model_of(settings: Settings) -> Blip:
 
     from blip_udfs.model import device_of_task, load, set_threads
 
-    context, gpus = TaskContext.get(), list[str]()
+    context = TaskContext.get()
     if context:
         set_threads(context.cpus())  # else parallel workers would fight for the same cores
-        gpus = context.resources()["gpu"].addresses if "gpu" in context.resources() else []
-    model = load(settings.model, device_of_task(settings.device, gpus), settings.dtype, settings.backend)
+    gpu = context.resources().get("gpu") if context else None
+    device = device_of_task(settings.device, gpu.addresses if gpu else [])
+    model = load(settings.model, device, settings.dtype, settings.backend)
     leave_out_of_collections(model.label)
     return model
 

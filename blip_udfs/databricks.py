@@ -61,18 +61,10 @@ class Target:
 
 def render(target: Target | None = None) -> str:
     """The script's text: a statement for each scalar function of the catalog, and the view `once`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from blip_udfs.functions import CATALOG
+    from blip_udfs.templates import plain
 
-    environment = Environment(
-        loader=PackageLoader("blip_udfs", "."),
-        undefined=StrictUndefined,
-        autoescape=False,  # SQL, not HTML
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = plain()
     environment.filters |= {"literal": literal, "json": json.dumps, "parameter": parameter, "hint": hint}
     scalar: list[SqlFunction] = [function for function in CATALOG if function.kind == "scalar"]
     chosen = target or Target()

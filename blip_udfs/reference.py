@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blip_udfs import pages, scripts
 from blip_udfs.functions import CATALOG
 from blip_udfs.pages import Example
 from blip_udfs.session import SETTINGS, builder
 from blip_udfs.sql_function import SqlFunction
+from blip_udfs.templates import plain
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -161,17 +161,11 @@ def diff(there: str, wanted: str, name: str, other: str) -> Iterator[str]:
 
 def render(examples: dict[str, list[Example]]) -> str:
     """The reference page (Markdown)."""
-    environment = Environment(
-        loader=PackageLoader("blip_udfs", "."),
-        undefined=StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     tree = f"blip-udfs synth {TREE} --sequences {SEQUENCES} --frames {FRAMES}"
-    return environment.get_template("reference.md.j2").render(
-        functions=CATALOG, settings=SETTINGS, examples=examples, tree=tree
+    return (
+        plain()
+        .get_template("reference.md.j2")
+        .render(functions=CATALOG, settings=SETTINGS, examples=examples, tree=tree)
     )
 
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import click
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blip_udfs.checkpoint import DEMO
+from blip_udfs.templates import plain
 
 
 @click.command()
@@ -18,14 +18,8 @@ from blip_udfs.checkpoint import DEMO
 def main(evaluation: Path, command: str, model: Path) -> None:
     """Writes README.md of the model's folder."""
     training = json.loads((model / "training.json").read_text())
-    environment = Environment(
-        loader=PackageLoader("blip_udfs.demo", "."),
-        undefined=StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
-        keep_trailing_newline=True,
-    )
     tables = (evaluation / "evaluation.md").read_text().strip()
-    page = environment.get_template("card.md.j2").render(t=training, tables=tables, command=command)
+    page = plain("blip_udfs.demo").get_template("card.md.j2").render(t=training, tables=tables, command=command)
     (model / "README.md").write_text(page)
 
 
