@@ -9,12 +9,12 @@ OUT ?= demo_output
 # without data, and without what is rendered from other sources
 SOURCES = $(shell find blip_udfs conf notebooks sql tests setup.py Makefile README.md -type f \
   ! -name '*.ipynb' ! -name '*.jar' ! -name '*.jpg' ! -name '*.png' ! -name '*.pyc' ! -path 'blip_udfs/demo/model/*' \
-  ! -path sql/README.md ! -path sql/databricks/unity_catalog.sql)
+  ! -path 'tests/blip_reference/*' ! -path 'tests/once/*' ! -path sql/README.md ! -path sql/databricks/unity_catalog.sql)
 
-.PHONY: setup java demo test slow endurance reference lint bench notebooks clean
+.PHONY: setup java wheel demo test slow endurance matrix reference lint bench notebooks clean
 
 setup: java $(READY) ## environment and extension jar
-	@$(BIN)/python -m blip_udfs.catalyst.build
+	@$(BIN)/python -m blip_udfs.spark.catalyst.build
 
 $(READY): requirements.lock setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -36,6 +36,10 @@ java: ## Spark needs Java 17 or newer: install it where that is possible, else s
 	  echo "and put java on the PATH."; exit 1; \
 	fi
 
+wheel: setup ## one wheel with the extension's jars for the last release of each Spark, into dist/
+	$(BIN)/python -m blip_udfs.spark.catalyst.released
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+
 demo: setup ## draw an ONCE tree, embed it, search it with SQL, show the pictures
 	$(BIN)/blip-udfs demo --out $(OUT)
 
@@ -48,24 +52,28 @@ slow: setup ## the tests that take minutes: servers, clusters, the whole demo
 endurance: setup ## kills, load and scale: up to an hour
 	$(BIN)/python -m pytest -m endurance
 
+matrix: setup ## on every Spark from 3.5 to 4.3: compile, link, a choice of tests, the same rows
+	$(BIN)/python -m tests.matrix
+
 reference: setup ## run the examples of sql/functions, write their results beside them, and sql/README.md
-	$(BIN)/python -m blip_udfs.reference
+	$(BIN)/python -m blip_udfs.reference.build
 
 lint: setup ## style, types, long files, repeated lines, and that the reference says what is so
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	@wc -l $(SOURCES) | awk '$$2 != "total" && $$1 > 400 {print $$2 ": " $$1 " lines, expected at most 400"; long = 1} \
 	  END {exit long}'
 	@found=$$($(BIN)/symilar --duplicates 10 --ignore-comments --ignore-docstrings $(filter-out %.md,$(SOURCES))); \
 	  [[ "$$found" == *" duplicates=0 "* ]] || { echo "$$found"; echo "expected no 10 lines to be in two places"; exit 1; }
-	$(BIN)/python -m blip_udfs.reference --check
+	$(BIN)/python -m blip_udfs.reference.build --check
 
-bench: setup ## measure beside the alternatives and put the table into the README
-	$(BIN)/blip-udfs bench --readme README.md
+bench: setup ## measure beside the alternatives and put the table into the page of figures
+	$(BIN)/blip-udfs bench --page blip_udfs/measure/README.md
 
 notebooks: demo ## run them over the demo's tree and keep their outputs
 	$(BIN)/python notebooks/run.py
 
 clean: ## all that make and the demo made
-	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache blip_udfs/catalyst/*.jar
+	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache blip_udfs/spark/catalyst/*.jar

@@ -1,6 +1,5 @@
 """Package definition. Every dependency says why it is here."""
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -9,12 +8,11 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # the build asks the package for its jar
+sys.path.insert(0, str(HERE))  # the build asks the package for its jars
 VERSION = (HERE / "blip_udfs" / "VERSION").read_text().strip()
 
 REQUIRES = [
-    "pyspark>=4.2",  # the engine: SQL, readers, workers, spark-sql, beeline, the Scala compiler for the extension
-    "torch==2.13.0",  # runs BLIP; pinned because results are compared to 1e-5
+    "torch>=2.6",  # runs BLIP; the lock has the version with which results are compared to 1e-5
     "transformers>=5.0",  # BLIP's configuration, weights loading, tokenizer; the reference in tests
     "tokenizers>=0.20",  # the WordPiece tokenizer itself (transformers calls it)
     "safetensors>=0.4",  # weights files that are mapped, shared between workers and never run code
@@ -25,11 +23,13 @@ REQUIRES = [
     "cachetools>=5.3",  # the bounded caches of a worker: models, encoded texts
     "click>=8.1",  # the command line
     "rich>=13.0",  # progress bars and tables in the terminal
+    "sqlglot>=30.30",  # finds where each statement of a SQL script ends; tests parse Databricks' SQL with it
     "jinja2>=3.1",  # the gallery page, escaped; the SQL reference
 ]
 
-if os.environ.get("BLIP_UDFS_PYSPARK") == "provided":  # for Databricks, whose own pyspark pip must not replace
-    REQUIRES = [each for each in REQUIRES if not each.startswith("pyspark")]
+SPARK = [  # only where no Spark is yet: a cluster's, or a distribution's, must not be replaced by pip's
+    "pyspark>=3.5",  # the engine: SQL, readers, workers, spark-sql, beeline, the Scala compiler for the extension
+]
 
 CONNECT = [  # only for users whose session is Spark Connect: pyspark's own requirements for its client
     "grpcio>=1.67",
@@ -51,24 +51,28 @@ DEV = [
     "pytest>=8.0",  # tests
     "ruff>=0.8",  # lint and format
     "mypy>=1.13",  # types
+    "import-linter>=2.11",  # keeps the order of the rooms
     "pylint>=4.0",  # its symilar finds lines that are in two places
     "nbclient>=0.10",  # executes the notebooks in tests
     "nbformat>=5.10",  # reads and writes them
     "ipykernel>=6.29",  # the kernel that they run in
     "hypothesis>=6.100",  # property tests
     "psutil>=6.0",  # memory of a server's processes in the load test
-    "sqlglot>=30.30",  # parses the Unity Catalog script, which Spark's own parser cannot
 ]
 
 
 class BuildWithJar(build_py):
-    """Puts the SQL scripts and the extension's jar, for the Spark that is there, into the wheel."""
+    """Puts the SQL scripts and the extension's jars into the wheel: those that `make wheel` made, else that for the
+    Spark that is there; where neither is, the jar is compiled where the wheel is installed."""
 
     def run(self) -> None:
-        if not self.editable_mode:  # a checkout has the scripts, and compiles the jar when it is first asked for
-            from blip_udfs.catalyst.build import jar
+        if not self.editable_mode and not list((HERE / "blip_udfs/spark/catalyst").glob("*.jar")):
+            try:
+                from blip_udfs.spark.catalyst.build import jar
 
-            jar()
+                jar()
+            except (ImportError, RuntimeError) as error:
+                sys.stderr.write(f"the wheel will have no jar: {error}\n")
         super().run()
         if not self.editable_mode:
             shutil.copytree(HERE / "sql", Path(self.build_lib) / "blip_udfs" / "sql", dirs_exist_ok=True)
@@ -85,16 +89,22 @@ setup(
     packages=find_packages(include=["blip_udfs", "blip_udfs.*"]),
     include_package_data=True,
     package_data={
-        "blip_udfs": ["VERSION", "*.j2", "*.css", "*.js", "*.sql", "catalyst/*.scala", "catalyst/*.jar"],
+        "blip_udfs": ["VERSION"],
+        "blip_udfs.files": ["*.sql"],
+        "blip_udfs.results": ["*.j2", "*.css", "*.js"],
+        "blip_udfs.reference": ["*.j2"],
+        "blip_udfs.spark": ["*.properties"],
+        "blip_udfs.spark.catalyst": ["*.scala", "*.jar", "shims/*.scala", "shims/*/*.scala"],
         "blip_udfs.demo": ["*.j2", "model/*"],
     },
     install_requires=REQUIRES,
     extras_require={
+        "spark": SPARK,
         "connect": CONNECT,
         "plots": PLOTS,
         "bench": BENCH,
         "openvino": OPENVINO,
-        "dev": DEV + CONNECT + PLOTS + BENCH,
+        "dev": DEV + SPARK + CONNECT + PLOTS + BENCH,
     },
     cmdclass={"build_py": BuildWithJar},
     entry_points={"console_scripts": ["blip-udfs=blip_udfs.cli:main"]},

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from blip_udfs.embed import embed
-from blip_udfs.gallery import gallery
-from blip_udfs.once import read_once
-from blip_udfs.search import search
-from blip_udfs.session import builder, register
+from blip_udfs.files.once import read_once
+from blip_udfs.job.embed import embed
+from blip_udfs.results.gallery import gallery
+from blip_udfs.results.search import search
+from blip_udfs.spark.session import builder, configure, register
 
 __version__ = (Path(__file__).parent / "VERSION").read_text().strip()
-__all__ = ["__version__", "builder", "embed", "gallery", "read_once", "register", "search"]
+__all__ = ["__version__", "builder", "configure", "embed", "gallery", "read_once", "register", "search"]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blip_udfs import __version__
 from blip_udfs import embed as embed_images
+from blip_udfs.files import ours
+from blip_udfs.files.known import DATASETS
+from blip_udfs.spark.flags import spark_flags
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-
-def progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns)
 
 
 class Size(click.ParamType):
@@ -46,7 +44,29 @@ def main() -> None:
     """Ask a lake of driving images a question in plain SQL."""
 
 
+@contextmanager
+def told(verbose: bool = False) -> Iterator[None]:
+    """A ValueError is the command's own message; of Spark's errors the cause is, unless `verbose`."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    from blip_udfs.spark.causes import cause
+
+    try:
+        yield
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except (PySparkException, Py4JError) as error:
+        if verbose:
+            raise
+        raise click.ClickException(f"{cause(error)} (--verbose shows the trace)") from None
+
+
+VERBOSE = click.option("--verbose", is_flag=True, help="Show the traces of an error, not its cause alone.")
+
+
 @main.command()
+@spark_flags
 @click.option("--out", default="demo_output", type=click.Path(path_type=Path), help="Folder for the tree and pictures.")
 @click.option("--sequences", default=25, type=click.IntRange(min=1), help="Drives to draw.")
 @click.option("--frames", default=10, type=click.IntRange(min=1), help="Frames of each drive.")
@@ -55,7 +75,8 @@ def demo(out: Path, sequences: int, frames: int, seed: int) -> None:
     """Draw an ONCE tree, embed it, search it with SQL, show the pictures."""
     from blip_udfs.demo.run import run
 
-    run(out, sequences, frames, seed)
+    with told():
+        run(out, sequences, frames, seed)
 
 
 @main.command()
@@ -67,20 +88,15 @@ def demo(out: Path, sequences: int, frames: int, seed: int) -> None:
 @click.option("--seed", default=0, help="What is drawn: the same seed draws the same bytes.")
 def synth(out: Path, sequences: int, frames: int, cameras: str, size: tuple[int, int], seed: int) -> None:
     """Draw an ONCE tree at OUT, in the dataset's own layout."""
-    draw(out, sequences, frames, cameras.split(","), size, seed)
+    from blip_udfs.draw.bar import draw_with_bar
+
+    with told():
+        ours.make_anew(out)
+    try:
+        draw_with_bar(out, sequences, frames, cameras.split(","), size, seed)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
     click.echo(f"{out}: {sequences} sequences x {frames} frames x {len(cameras.split(','))} cameras")
-
-
-def draw(out: Path, sequences: int, frames: int, cameras: list[str], size: tuple[int, int], seed: int) -> None:
-    """Draw a tree with a progress bar."""
-    from blip_udfs.demo.tree import draw_tree
-    from blip_udfs.demo.world import CAMERAS
-
-    if unknown := [camera for camera in cameras if camera not in CAMERAS]:
-        raise click.BadParameter(f"no camera {unknown[0]}: expected some of {', '.join(CAMERAS)}")
-    with progress() as bar:
-        task = bar.add_task("Drawing images", total=sequences * frames * len(cameras))
-        draw_tree(out, sequences, frames, cameras, size, seed, on_image=lambda done: bar.update(task, completed=done))
 
 
 @main.command()
@@ -90,13 +106,17 @@ def draw(out: Path, sequences: int, frames: int, cameras: list[str], size: tuple
 @click.option("--vocab", type=click.Path(exists=True, path_type=Path), help="WordPiece vocabulary, a word a line.")
 def convert(checkpoint: Path, folder: Path, config: Path | None, vocab: Path | None) -> None:
     """Turn an original Salesforce retrieval CHECKPOINT (.pth) into a Hugging Face FOLDER."""
-    from blip_udfs.convert import convert as convert_checkpoint
+    from blip_udfs.blip.convert import convert as convert_checkpoint
 
-    convert_checkpoint(checkpoint, folder, config, vocab)
+    with told():
+        ours.check_empty(folder)
+    with told():
+        convert_checkpoint(checkpoint, folder, config, vocab)
     click.echo(f"{folder}: SET spark.blip.model = {folder.resolve()}")
 
 
 @main.command()
+@spark_flags
 @click.argument("source", type=click.Path(exists=True))
 @click.option("--images", help="Folder or URI that a Karpathy JSON's file paths start from.")
 @click.option("--split", default="test", help="Of a Karpathy JSON.")
@@ -118,7 +138,7 @@ def evaluate(
     out: Path,
 ) -> None:
     """BLIP's retrieval protocol on SOURCE: a tree drawn by synth, or COCO's or Flickr30k's Karpathy JSON."""
-    from blip_udfs.report import report
+    from blip_udfs.measure.report import report
 
     numbers = tuple(int(number) for number in candidates.split(","))
     if source.endswith(".json") and not images:
@@ -130,26 +150,36 @@ BENCH = ["embed", "itm", "search", "cascade", "memory", "startup", "profile", "c
 
 
 @main.command()
+@spark_flags
 @click.argument("tasks", nargs=-1, type=click.Choice(BENCH))
 @click.option("--rounds", default=5, type=click.IntRange(min=1), help="Of each way, after one that warms up.")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model, images and results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--readme", type=click.Path(exists=True, path_type=Path), help="Markdown file whose table to rewrite.")
-def bench(tasks: tuple[str, ...], rounds: int, work: Path | None, as_json: bool, readme: Path | None) -> None:
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write the table into.")
+def bench(tasks: tuple[str, ...], rounds: int, work: Path | None, as_json: bool, page: Path | None) -> None:
     """Measure TASKS (all by default) beside the alternatives, interleaved."""
-    from blip_udfs.report import measured
+    from blip_udfs.measure.report import measured
 
-    with tempfile.TemporaryDirectory() as scratch:
-        measured(tasks, rounds, work or Path(scratch), as_json, readme)
+    with told(), tempfile.TemporaryDirectory() as scratch:
+        measured(tasks, rounds, work or Path(scratch), as_json, page)
+
+
+def of_jar() -> dict[str, str]:
+    """The settings that give a Spark the functions; where it has no jar, the command's message is why."""
+    from blip_udfs.spark.session import conf as of_session
+
+    try:
+        return of_session()
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
 def conf() -> None:
     """Print the settings for a cluster's spark-defaults.conf."""
-    from blip_udfs.session import SETTINGS
-    from blip_udfs.session import conf as session_conf
+    from blip_udfs.spark.settings import SETTINGS
 
-    for key, value in session_conf().items():
+    for key, value in of_jar().items():
         click.echo(f"{key:30} {value}")
     for setting in SETTINGS:
         click.echo(f"# {setting.meaning}\n{setting.key:30} {setting.default}")
@@ -168,7 +198,7 @@ def conf() -> None:
 @click.option("--environment-version", default="None", show_default=True, help="Of Databricks' Python environments.")
 def databricks(model: str, others: tuple[str, ...], **target: Any) -> None:
     """Print the script that makes Unity Catalog functions: sql/databricks/unity_catalog.sql, for your workspace."""
-    from blip_udfs.databricks import MODEL, Target, render
+    from blip_udfs.reference.databricks import MODEL, Target, render
 
     pairs = [each.partition("=") for each in others]
     if odd := [key for key, equals, _ in pairs if not equals]:
@@ -190,9 +220,13 @@ WAREHOUSE = click.option(
 
 
 @main.command()
-@click.option("--source", required=True, help="Root of the ONCE tree, a folder or a URI.")
+@spark_flags
+@click.option("--source", required=True, help="Root of the tree, a folder or a URI.")
+@click.option(
+    "--dataset", default="once", show_default=True, type=click.Choice(list(DATASETS)), help="Whose tree it is."
+)
 @click.option("--table", default="once_embeddings", show_default=True, help="Made where it is missing.")
-@click.option("--where", help="Which images, as SQL over read_once's columns: weather = 'rainy'.")
+@click.option("--where", help="Which images, as SQL over the dataset's columns: weather = 'rainy'.")
 @click.option("--retry-failed", is_flag=True, help="Also images whose row has no embedding.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what there is to do and how long it takes.")
 @click.option("--prune", is_flag=True, help="Afterwards remove rows of images that were changed or deleted.")
@@ -218,17 +252,19 @@ WAREHOUSE = click.option(
 )
 @click.option("--master", default="local[*,4]", show_default=True, help="As Spark's: where it runs.")
 @WAREHOUSE
-def embed(source: str, model: str, events: IO[str] | None, master: str, warehouse: Path, **options: Any) -> None:
-    """Embed the images of an ONCE tree that the table has not; run it again after a kill or for new images."""
-    from blip_udfs.progress import Bar, told
+@VERBOSE
+def embed(
+    source: str, model: str, events: IO[str] | None, master: str, warehouse: Path, verbose: bool, **options: Any
+) -> None:
+    """Embed the images of a tree that the table has not; run it again after a kill or for new images."""
+    from blip_udfs.job.progress import Bar
+    from blip_udfs.job.progress import told as in_words
 
     spark = session("embed", model, warehouse, master)
     try:
-        with Bar(log=events) as bar:
+        with told(verbose), Bar(log=events) as bar:
             summary = embed_images(spark, source, on_event=bar, **options)
-        click.echo(told(summary))
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
+        click.echo(in_words(summary))
     finally:
         spark.stop()
 
@@ -237,23 +273,28 @@ def session(
     command: str, model: str, warehouse: Path | None, master: str = "local[*]", **settings: str
 ) -> SparkSession:
     """A session of a command; with a warehouse, one that knows the tables made by `blip-udfs sql`."""
-    from blip_udfs.session import builder
+    from blip_udfs.spark.session import start
+    from blip_udfs.spark.shell import persistent
 
-    quiet = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
+    quiet = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
     every = quiet | settings | (persistent(warehouse) if warehouse else {})
-    started = builder().master(master).appName(f"blip-udfs {command}").config(map=dict(every))
-    return (started.enableHiveSupport() if warehouse else started).getOrCreate()
+    return start(command, master, every, tables=warehouse is not None)
 
 
 @main.command(context_settings=TOOL, add_help_option=False)
 @WAREHOUSE
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def sql(warehouse: Path, flags: tuple[str, ...]) -> None:
-    """Run pyspark's own spark-sql with the functions; every flag passes through (-e, -f, -d, --master ...)."""
-    spark_tool("spark-sql", warehouse, *flags)
+    """Run pyspark's own spark-sql with the functions; every flag passes through (-e, -f, -d, --master ...).
+
+    An error of -e or -f is its cause in a line; --verbose, which is spark-sql's too, shows its traces."""
+    from blip_udfs.spark import shell
+
+    sys.exit(shell.sql(of_jar() | shell.persistent(warehouse), flags))
 
 
 @main.command()
+@spark_flags
 @click.argument("sentences", nargs=-1)
 @click.option("--table", default="once_embeddings", help="Table with image and embedding, or its Parquet folder.")
 @click.option("--where", help="SQL condition that rows must meet first.")
@@ -270,6 +311,7 @@ def sql(warehouse: Path, flags: tuple[str, ...]) -> None:
 @click.option("--export", type=click.Path(dir_okay=False, path_type=Path), help="Write the sequences' ids, one a line.")
 @click.option("--model", default="demo", help="As spark.blip.model.")
 @WAREHOUSE
+@VERBOSE
 def search(
     model: str,
     warehouse: Path,
@@ -277,15 +319,17 @@ def search(
     opened: bool,
     sheet: Path | None,
     export: Path | None,
+    verbose: bool,
     **question: Any,
 ) -> None:
     """Search a table of embeddings for SENTENCES: ranked rows here, pictures in a page."""
-    from blip_udfs import find
+    from blip_udfs.results import find
 
     asked = find.Question(**question)
     spark = session("search", model, None if Path(asked.table).is_dir() else warehouse, **find.SETTINGS)
     try:
-        rows, pictures = find.find(spark, asked, Console())
+        with told(verbose):
+            rows, pictures = find.find(spark, asked, Console())
         if page or opened:
             page = pictures.save(page or Path(tempfile.gettempdir()) / "blip-udfs-search.html")
             click.echo(f"Pictures: {page}")
@@ -307,38 +351,16 @@ def search(
 def thriftserver(warehouse: Path, host: str, port: int, flags: tuple[str, ...]) -> None:
     """Run Spark's Thrift server (JDBC, beeline) with the functions, in the foreground; flags pass through.
 
-    Images are read by path only from the folders that BLIP_READ_ROOTS names in its environment.
+    Images are read by path only from the folders that BLIP_READ_ROOTS names in its environment. Models are demo, the
+    one that --conf spark.blip.model=... starts it with, or those that BLIP_ALLOWED_MODELS names.
     """
-    os.environ.setdefault("BLIP_READ_ROOTS", "")  # who may connect must not read what the server may
+    from blip_udfs.spark import shell
+    from blip_udfs.spark.defaults import of_user
+
+    own = of_user(flags).get("spark.blip.model")
+    # who may connect must not read, or load, what the server may
+    closed = {"BLIP_READ_ROOTS": "", "BLIP_ALLOWED_MODELS": f"{own},demo" if own else ""}
     listen = {"spark.hadoop.hive.server2.thrift.bind.host": host, "spark.hadoop.hive.server2.thrift.port": str(port)}
-    server = ("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2")
-    spark_tool("spark-submit", warehouse, *flags, *as_flags(listen), *server, "spark-internal")
-
-
-def as_flags(settings: dict[str, str]) -> list[str]:
-    return [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
-
-
-def spark_tool(tool: str, warehouse: Path, *flags: str) -> None:
-    """Become one of pyspark's own tools, configured. No Python process stays behind it."""
-    import pyspark
-
-    from blip_udfs.doors import in_environment
-    from blip_udfs.session import conf as session_conf
-
-    home = Path(pyspark.__file__).parent
-    executors = {f"spark.executorEnv.{variable}": value for variable, value in in_environment().items()}
-    settings = as_flags(session_conf() | persistent(warehouse) | executors)
-    environment = os.environ | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
-    os.execve(home / "bin" / tool, [tool, *settings, *flags], environment)
-
-
-def persistent(warehouse: Path) -> dict[str, str]:
-    """Tables, catalog and Derby's log in one folder, and nothing where the user stands."""
-    folder = warehouse.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return {
-        "spark.sql.warehouse.dir": str(folder / "tables"),
-        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'catalog'};create=true",
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={folder}",
-    }
+    server = ("--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "spark-internal")
+    settings = of_jar() | shell.persistent(warehouse)
+    shell.become("spark-submit", settings, [*flags, *shell.as_flags(listen), *server], closed)

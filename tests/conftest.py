@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.skips import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401 - hooks, which pytest finds here
+
 os.environ["PYSPARK_PYTHON"] = sys.executable  # workers run this environment, activated or not
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -47,7 +49,7 @@ def use_model(spark, tiny_model):
 @pytest.fixture(scope="session")
 def once_tree(tmp_path_factory) -> Path:
     """A drawn ONCE tree: 6 drives of 4 frames, two cameras, small images."""
-    from blip_udfs.demo.tree import draw_tree
+    from blip_udfs.draw.tree import draw_tree
 
     root = tmp_path_factory.mktemp("drawn") / "once"
     draw_tree(root, sequences=6, frames=4, cameras=["cam01", "cam03"], size=(320, 170), seed=7)

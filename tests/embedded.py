@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import DataFrame, Row
 
-from blip_udfs.images import pixels
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
+from blip_udfs.files.images import pixels
 
 
 def by_image(table: DataFrame) -> dict[str, list[Row]]:

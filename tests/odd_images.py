@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
-from blip_udfs.features import pack_features
+from blip_udfs.blip.features import pack_features
+from tests.tiffs import tiff
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -105,17 +106,24 @@ def is_ramp(pixels: np.ndarray) -> None:
 
 
 def sixteen_bit_tiff(order: str = "<", white_is_zero: bool = False) -> bytes:
-    """One strip of 16-bit grey, written by hand in either byte order."""
-    values = levels(257).astype(f"{order}u2")
-    tags = [(256, 3, 16), (257, 3, 16), (258, 3, 16), (259, 3, 1), (262, 3, int(not white_is_zero)), (273, 4, 8)]
-    tags += [(277, 3, 1), (278, 3, 16), (279, 4, 512)]
-    entries = b"".join(
-        struct.pack(f"{order}HHI", tag, kind, 1) + struct.pack(f"{order}{'HH' if kind == 3 else 'I'}", *value)
-        for tag, kind, number in tags
-        for value in [(number, 0) if kind == 3 else (number,)]
-    )
-    start = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + 512)
-    return start + values.tobytes() + struct.pack(f"{order}H", len(tags)) + entries + b"\0\0\0\0"
+    return tiff(levels(257).astype(np.uint16), int(not white_is_zero), order)
+
+
+def filled(channels: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
+    """7 x 9 pixels of one colour."""
+    return np.full((7, 9, len(channels)), channels, dtype)
+
+
+def as_pillow_converts(data: bytes) -> OddImage:
+    """The pixels that transformers takes, Pillow's own convert; named by its mode."""
+    image = Image.open(io.BytesIO(data))
+    expected = np.asarray(image.convert("RGB"))
+
+    def check(pixels: np.ndarray) -> None:
+        assert (pixels == expected).all()
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) == 1
+
+    return OddImage(f"TIFF in mode {image.mode}", data, check=check)
 
 
 def is_inverted_ramp(pixels: np.ndarray) -> None:
@@ -139,7 +147,7 @@ def animation(kind: str, **options) -> bytes:
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=100, **options)
 
 
-def rotated(orientation: int) -> bytes:
+def rotated(orientation: int, kind: str = "JPEG") -> bytes:
     """The scene stored so that its EXIF orientation turns it upright."""
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -153,7 +161,7 @@ def rotated(orientation: int) -> bytes:
     image = scene().transpose(undo[orientation]) if orientation in undo else scene()
     exif = Image.Exif()
     exif[274] = orientation
-    return encoded(image, "JPEG", quality=95, subsampling=0, exif=exif)
+    return encoded(image, kind, exif=exif, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {}))
 
 
 def huge_exif() -> bytes:
@@ -185,7 +193,7 @@ def patch_features() -> bytes:
 
 
 def valid() -> list[OddImage]:
-    tiff = {"LZW": {"compression": "tiff_lzw"}, "deflate": {"compression": "tiff_adobe_deflate"}, "plain": {}}
+    compressed = {"LZW": {"compression": "tiff_lzw"}, "deflate": {"compression": "tiff_adobe_deflate"}, "plain": {}}
     return [
         OddImage("PNG", SCENE_PNG, check=AS_DRAWN),
         OddImage("JPEG", SCENE_JPEG, check=NEARLY),
@@ -231,7 +239,10 @@ def valid() -> list[OddImage]:
         OddImage("WebP with alpha", encoded(alpha(), "WEBP", lossless=True, exact=True), check=AS_DRAWN),
         OddImage("BMP", encoded(scene(), "BMP"), check=AS_DRAWN),
         OddImage("palette BMP", encoded(scene().quantize(4), "BMP"), check=AS_DRAWN),
-        *[OddImage(f"TIFF, {name}", encoded(scene(), "TIFF", **how), check=AS_DRAWN) for name, how in tiff.items()],
+        *[
+            OddImage(f"TIFF, {name}", encoded(scene(), "TIFF", **how), check=AS_DRAWN)
+            for name, how in compressed.items()
+        ],
         OddImage(
             "tiled TIFF",
             encoded(scene(), "TIFF", tiffinfo={322: 16, 323: 16}, compression="tiff_adobe_deflate"),
@@ -241,6 +252,18 @@ def valid() -> list[OddImage]:
         OddImage("16-bit TIFF", sixteen_bit_tiff(), check=is_ramp),
         OddImage("16-bit TIFF, big-endian", sixteen_bit_tiff(">"), check=is_ramp),
         OddImage("16-bit TIFF, white is zero", sixteen_bit_tiff(white_is_zero=True), check=is_inverted_ramp),
+        OddImage("grey TIFF with alpha", tiff(filled((90, 128)), extra=2), check=plain((90,) * 3, (9, 7))),
+        OddImage(
+            "grey TIFF with premultiplied alpha", tiff(filled((45, 128)), extra=1), check=plain((89,) * 3, (9, 7))
+        ),
+        OddImage(
+            "TIFF with premultiplied alpha",
+            tiff(filled((45, 20, 10, 128)), photometric=2, extra=1),
+            check=plain((89, 39, 19), (9, 7)),
+        ),
+        as_pillow_converts(tiff(filled((10, 200, 30, 40)), photometric=5)),
+        as_pillow_converts(tiff(filled((90, 60, 200)), photometric=6)),
+        as_pillow_converts(tiff(filled((150, 200, 30)), photometric=8)),
     ]
 
 
@@ -288,9 +311,14 @@ def invalid() -> list[OddImage]:
             error=r"PNG image of 13200 x 13200 px has too many pixels: expected at most 170,000,000",
         ),
         OddImage("PNG of 0 x 0", png(0, 0, 8, 2, b""), error="bytes"),
-        OddImage("float TIFF", encoded(Image.new("F", (4, 4), 0.5), "TIFF"), error="32 bits per channel"),
-        OddImage("patch features of another model", patch_features(), error="patch features"),
-        OddImage("truncated patch features", patch_features()[:-1], error="patch features"),
+        OddImage("float TIFF", encoded(Image.new("F", (4, 4), 0.5), "TIFF"), error="32 bits per channel, floating-p"),
+        OddImage("half-float TIFF", tiff(filled((1,), np.float16)), error="TIFF image of .* bytes does not open: unkn"),
+        OddImage(
+            "TIFF of signed 16 bits", tiff(filled((1,), np.int16)), error="16 bits per channel, signed: expected 8"
+        ),
+        OddImage("TIFF of 32 bits", tiff(filled((1,), np.uint32)), error="32 bits per channel, unsigned: expected 8"),
+        OddImage("patch features of another model", patch_features(), error="patch features|BLIPFEAT"),
+        OddImage("truncated patch features", patch_features()[:-1], error="patch features|BLIPFEAT"),
     ]
 
 

@@ -12,7 +12,7 @@ EMBEDDING, FEATURE = 1e-5, 1e-4
 
 @pytest.fixture(scope="module")
 def backends(tiny_model):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     return load(str(tiny_model)), load(str(tiny_model), backend="openvino")
 
@@ -22,7 +22,7 @@ def drawn(rows: int, side: int) -> np.ndarray:
 
 
 def refused(name, **how) -> str:
-    from blip_udfs.model import ModelError, load
+    from blip_udfs.blip.model import ModelError, load
 
     with pytest.raises(ModelError) as error:
         load(str(name), **how)
@@ -57,7 +57,7 @@ def test_texts_and_matches_are_the_same_network(backends):
 
 
 def test_nothing_is_compiled_that_is_not_asked_for(tiny_model, tmp_path):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     blip = load(str(shutil.copytree(tiny_model, tmp_path / "copy")), backend="openvino")
     assert list(blip.vision._compiled) == []
@@ -85,7 +85,7 @@ def test_the_session_chooses(spark, use_model, once_tree, backends):
 def test_what_it_does_not_do_is_refused(tiny_model, monkeypatch):
     import torch
 
-    from blip_udfs import model
+    from blip_udfs.blip import model
 
     assert refused(tiny_model, backend="onnx") == "backend 'onnx': expected one of torch, openvino"
     assert refused(tiny_model, dtype="bfloat16", backend="openvino") == (
@@ -108,7 +108,7 @@ def test_without_openvino_the_error_says_what_to_install(tiny_model, tmp_path, m
 def test_no_telemetry_no_output(tiny_model, tmp_path):
     code = (
         "import numpy as np, sys\n"
-        "from blip_udfs.model import load\n"
+        "from blip_udfs.blip.model import load\n"
         f"blip = load({str(tiny_model)!r}, backend='openvino')\n"
         "blip.embed_images(np.zeros((1, 32, 32, 3), np.uint8))\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])\n"
@@ -123,7 +123,7 @@ def test_no_telemetry_no_output(tiny_model, tmp_path):
 
 @pytest.mark.slow
 def test_base_at_384_px_equals_torch(tmp_path):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
     from tests import random_blip
 
     text = {"num_attention_heads": 12, "vocab_size": 30524}

@@ -6,7 +6,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from blip_udfs import functions as BF
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
 from tests.plans import evaluations, optimized
 from tests.tiny_model import make
 
@@ -19,7 +19,7 @@ N, K = 10, 3
 def table(spark, tiny_model, once_tree):
     """embedded: 48 rows, partitioned; scored: every row's similarity and score, from the model called directly."""
     from blip_udfs import read_once
-    from blip_udfs.images import pixels
+    from blip_udfs.files.images import pixels
 
     spark.conf.set("spark.blip.model", str(tiny_model))
     rows = read_once(spark, str(once_tree)).select(
@@ -28,6 +28,7 @@ def table(spark, tiny_model, once_tree):
     )  # fmt: skip
     rows.write.partitionBy("sequence_id").mode("overwrite").saveAsTable("embedded")
     spark.sql("CREATE OR REPLACE VIEW without_embedding AS SELECT frame_id, camera, weather, image FROM embedded")
+    spark.sql("CREATE OR REPLACE VIEW lasting AS SELECT * FROM embedded WHERE weather <> 'sunny'")
     spark.conf.unset("spark.blip.model")
     model = load(str(tiny_model))
     found = spark.table("embedded").collect()
@@ -71,10 +72,7 @@ SERVED = {
         anything,
     ),
     "temporary view": (f"SELECT frame_id, camera FROM seen ORDER BY {SCORE} DESC LIMIT 3", rainy),
-    "persistent view without the embedding": (
-        f"SELECT frame_id, camera, {SCORE} AS s FROM without_embedding ORDER BY s DESC LIMIT 3",
-        anything,
-    ),
+    "persistent view": (f"SELECT frame_id, camera, {SCORE} AS s FROM lasting ORDER BY s DESC LIMIT 3", rainy),
     "common table expression": (
         f"WITH r AS (SELECT * FROM embedded WHERE weather <> 'sunny') "
         f"SELECT frame_id, camera FROM r ORDER BY {SCORE} DESC LIMIT 3",
@@ -169,6 +167,7 @@ def test_rows_without_embedding_are_candidates_only_when_too_few_have_one(spark,
 
 
 LEFT_ALONE = {
+    "a view without the embedding": f"SELECT frame_id FROM without_embedding ORDER BY {SCORE} DESC LIMIT 3",
     "no limit": f"SELECT frame_id FROM embedded ORDER BY {SCORE} DESC",
     "no order": f"SELECT {SCORE} FROM embedded LIMIT 3",
     "ascending": f"SELECT frame_id FROM embedded ORDER BY {SCORE} LIMIT 3",

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from blip_udfs.cli import main
-from blip_udfs.session import EXTENSION, SETTINGS
+from blip_udfs.spark.extension import EXTENSION
+from blip_udfs.spark.settings import SETTINGS
 
 
 def invoke(*words: str):
@@ -55,6 +56,6 @@ def test_evaluate_needs_to_know_where_images_are(tmp_path):
 
 def test_bench_takes_each_of_its_tasks():
     from blip_udfs.cli import BENCH
-    from blip_udfs.report import TASKS
+    from blip_udfs.measure.report import TASKS
 
     assert list(TASKS) == BENCH  # two lists: the command line must not load what measures

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from pyspark.errors import IllegalArgumentException
 
 from blip_udfs.cli import main
-from blip_udfs.doors import DOORS
-from blip_udfs.session import EXTENSION, SETTINGS
+from blip_udfs.files.doors import DOORS
+from blip_udfs.spark.extension import EXTENSION
+from blip_udfs.spark.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parent.parent / "conf"
 PRESETS = ["local", "cluster", "gpu", "thrift", "databricks"]

@@ -2,9 +2,11 @@
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests import random_blip
 
@@ -58,8 +60,8 @@ def saved(weights, tmp_path, wrap=True):
 
 @pytest.mark.parametrize("wrap", [True, False])
 def test_converted_weights_and_values_are_the_same(folder, weights, tmp_path, wrap):
-    from blip_udfs.convert import convert
-    from blip_udfs.model import load
+    from blip_udfs.blip.convert import convert
+    from blip_udfs.blip.model import load
 
     convert(saved(weights, tmp_path, wrap), tmp_path / "out", None, folder / "vocab.txt")
     ours, reference = load(str(tmp_path / "out")), load(str(folder))
@@ -72,8 +74,8 @@ def test_converted_weights_and_values_are_the_same(folder, weights, tmp_path, wr
 
 
 def test_transformers_reads_the_folder_as_we_do(folder, weights, tmp_path):
-    from blip_udfs.convert import convert
-    from blip_udfs.model import load
+    from blip_udfs.blip.convert import convert
+    from blip_udfs.blip.model import load
 
     convert(saved(weights, tmp_path), tmp_path / "out", None, folder / "vocab.txt")
     ours, reference = load(str(tmp_path / "out")), random_blip.Reference(tmp_path / "out")
@@ -83,7 +85,7 @@ def test_transformers_reads_the_folder_as_we_do(folder, weights, tmp_path):
 
 
 def test_config_of_the_folder(folder, weights, tmp_path):
-    from blip_udfs.convert import convert
+    from blip_udfs.blip.convert import convert
 
     said = tmp_path / "said.json"
     said.write_text(
@@ -109,8 +111,8 @@ def test_config_of_the_folder(folder, weights, tmp_path):
 
 
 def refused(folder, tmp_path, checkpoint, config=None, vocab="vocab.txt") -> str:
-    from blip_udfs.convert import convert
-    from blip_udfs.model import ModelError
+    from blip_udfs.blip.convert import convert
+    from blip_udfs.blip.model import ModelError
 
     with pytest.raises(ModelError) as error:
         convert(checkpoint, tmp_path / "out", config, vocab and folder / vocab)
@@ -136,6 +138,177 @@ def test_another_checkpoint_is_refused(folder, tmp_path):
     message = refused(folder, tmp_path, saved({"layer.weight": torch.zeros(2)}, tmp_path))
     assert "expected a BLIP retrieval checkpoint" in message
     assert "got layer.weight" in message
+
+
+def made(folder, tmp_path, record, vocab=None, name="out", config=None):
+    """The folder that `record`, saved, becomes."""
+    import torch
+
+    from blip_udfs.blip.convert import convert
+
+    torch.save(record, tmp_path / "model.pth")
+    convert(tmp_path / "model.pth", tmp_path / name, config, vocab or folder / "vocab.txt")
+    return tmp_path / name
+
+
+def is_the_same(folder, converted) -> None:
+    from safetensors.torch import load_file
+
+    ours, expected = (load_file(each / "model.safetensors") for each in (converted, folder))
+    assert ours.keys() == expected.keys()
+    assert all((ours[key] == expected[key]).all() for key in expected)
+
+
+def prefixed(weights, prefix):
+    return {prefix + key: value for key, value in weights.items()}
+
+
+DECODER = "text_decoder.bert.embeddings.word_embeddings.weight"
+WRAPPINGS = {
+    "DDP": lambda weights: {"model": prefixed(weights, "module.")},
+    "Lightning": lambda weights: {"state_dict": prefixed(weights, "model."), "pytorch-lightning_version": "2"},
+    "Lightning with a loss of its own": lambda weights: {
+        "state_dict": prefixed(weights, "model.") | {"loss.weight": weights["itm_head.bias"]}
+    },
+    "compiled, in DDP": lambda weights: {"model": prefixed(weights, "module._orig_mod.")},
+    "DeepSpeed": lambda weights: {"module": prefixed(weights, "model."), "epoch": 3},
+    "nested twice": lambda weights: {"state_dict": {"model": weights}},
+    "optimizer beside it": lambda weights: {"model_state_dict": weights, "optimizer": {"state": {}}, "lr": 0.1},
+    "pretrained, with a decoder": lambda weights: {
+        "model": weights | dict.fromkeys((DECODER, DECODER.replace("der.", "der_m.")), weights["itm_head.bias"])
+    },
+    "half precision": lambda weights: {
+        "model": {k: v if v.dtype.is_floating_point is False else v.double() for k, v in weights.items()}
+    },
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_weights_are_found_under_whatever_names_training_saved_them(folder, weights, tmp_path, wrapping):
+    is_the_same(folder, made(folder, tmp_path, WRAPPINGS[wrapping](weights)))
+
+
+def test_of_two_models_none_is_guessed(folder, weights, tmp_path):
+    record = prefixed(weights, "student.") | prefixed(weights, "teacher.")
+    message = refused(folder, tmp_path, saved(record, tmp_path))
+    assert message.endswith("expected the weights of one model, got those of student., teacher.")
+
+
+def padded(weights, rows):
+    import torch
+
+    key = "text_encoder.embeddings.word_embeddings.weight"
+    return weights | {key: torch.cat([weights[key], torch.ones(rows - len(weights[key]), weights[key].shape[1])])}
+
+
+def test_padding_of_the_word_table_changes_no_logit(folder, weights, tmp_path):
+    from blip_udfs.blip.model import load
+
+    out = made(folder, tmp_path, padded(weights, 128))
+    ours, reference = load(str(out)), load(str(folder))
+    config = json.loads((out / "config.json").read_text())["text_config"]
+    words = len(random_blip.VOCABULARY)
+    assert (config["vocab_size"], config["bos_token_id"], config["enc_token_id"]) == (128, words, words + 1)
+    features = ours.features(np.random.default_rng(2).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8))
+    texts = ["a car at night", "bus"]
+    assert (ours.itm_logits(features, texts) == reference.itm_logits(features, texts)).all()
+
+
+def test_dec_and_enc_among_the_words_are_those(folder, weights, tmp_path):
+    words = [{"##q": "[ENC]", "##r": "[DEC]"}.get(word, word) for word in random_blip.VOCABULARY]
+    (tmp_path / "words.txt").write_text("\n".join(words) + "\n")
+    out = made(folder, tmp_path, weights, tmp_path / "words.txt")
+    config = json.loads((out / "config.json").read_text())["text_config"]
+    assert (words[config["bos_token_id"]], words[config["enc_token_id"]]) == ("[DEC]", "[ENC]")
+    (tmp_path / "said.json").write_text(json.dumps({"enc_token_id": 7}))
+    with pytest.raises(ValueError, match=r"--config says enc_token_id = 7, .*words.txt has \[ENC\] as number \d+"):
+        made(folder, tmp_path, weights, tmp_path / "words.txt", "other", tmp_path / "said.json")
+
+
+def test_a_table_without_rows_for_enc_is_refused(folder, weights, tmp_path):
+    key = "text_encoder.embeddings.word_embeddings.weight"
+    words = len(random_blip.VOCABULARY)
+    message = refused(folder, tmp_path, saved(weights | {key: weights[key][:words]}, tmp_path))
+    assert f"expected at most {words} words, as the checkpoint's table has rows" in message
+    assert message.endswith(f"and room for [DEC] and [ENC], got {words}")
+
+
+CASES = {  # of the words, and in the settings beside them: tokens of "a Car", and what is said of it
+    "uncased": ({}, None, ["a", "car"], ""),
+    "cased words": ({"##z": "Car"}, None, ["a", "Car"], "taken for a cased vocabulary, for it has 'Car'"),
+    "said to be cased": ({"##z": "Car"}, {"do_lower_case": False}, ["a", "Car"], ""),
+    "said to be uncased": ({"##z": "Car"}, {"do_lower_case": True}, ["a", "car"], ""),
+    "cased by what is said alone": ({}, {"do_lower_case": False}, ["a", "[UNK]"], ""),
+    "other settings": ({}, {"strip_accents": False, "tokenize_chinese_chars": False}, ["a", "car"], ""),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_vocabulary_keeps_its_case(folder, weights, tmp_path, case, capsys):
+    from blip_udfs.blip.model import load
+
+    changed, settings, tokens, said = CASES[case]
+    words = [changed.get(word, word) for word in random_blip.VOCABULARY]
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "vocab.txt").write_text("\n".join(words))
+    if settings is not None:
+        (tmp_path / "words" / "tokenizer_config.json").write_text(json.dumps(settings))
+    out = made(folder, tmp_path, weights, tmp_path / "words" / "vocab.txt")
+    assert said in (error := capsys.readouterr().err)
+    assert said or "vocabulary" not in error
+    ids, _ = load(str(out)).token_ids(["a Car"])
+    assert [words[each] for each in ids[0, 1:-1]] == tokens
+    written = json.loads((out / "tokenizer_config.json").read_text())
+    assert written | (settings or {}) == written
+
+
+def of_a_page(file):
+    file.write_bytes(b"<html>404</html>")
+
+
+def of_zeros_as_large_as_a_checkpoint(file):
+    with file.open("wb") as sparse:
+        sparse.truncate(100 << 20)
+
+
+def with_a_namespace(file):
+    import argparse
+
+    import torch
+
+    torch.save({"model": {"x": torch.zeros(1)}, "args": argparse.Namespace(lr=1)}, file)
+
+
+FILES = {
+    "a page": (of_a_page, "it begins with b'<html>404</html>', as no checkpoint does; was a page saved in its place?"),
+    "zeros": (of_zeros_as_large_as_a_checkpoint, r"it begins with b'(\\x00)+', as no checkpoint does"),
+    "nothing": (lambda file: file.write_bytes(b""), "it is empty"),
+    "half a pickle": (lambda file: file.write_bytes(pickle.dumps([1] * 99)[:50]), r"it is damaged or cut off \(50 by"),
+    "half an archive": (lambda file: file.write_bytes(b"PK\3\4" + bytes(99)), r"it is damaged or cut off \(103 by"),
+    "a namespace": (with_a_namespace, "it holds argparse.Namespace beside the weights, which is code, and that is not"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line_that_names_the_cause(folder, tmp_path, kind):
+    from blip_udfs.cli import main
+
+    write, reason = FILES[kind]
+    write(tmp_path / "model.pth")
+    words = ["convert", str(tmp_path / "model.pth"), str(tmp_path / "out"), "--vocab", str(folder / "vocab.txt")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert re.match(f"Error: {tmp_path}/model.pth: not a PyTorch checkpoint of weights only: {reason}", done.output)
+    assert done.output.count("\n") == 1
+    assert "weights_only" not in done.output
+
+
+def test_a_checkpoint_by_transformers_names_needs_no_conversion(folder, tmp_path):
+    from safetensors.torch import load_file
+
+    message = refused(folder, tmp_path, saved(load_file(folder / "model.safetensors"), tmp_path))
+    assert message.endswith("...; those are transformers' names, which need no conversion")
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

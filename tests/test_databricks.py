@@ -22,19 +22,21 @@ from pyspark.sql import functions as F
 from sqlglot import exp
 
 import blip_udfs
-from blip_udfs import databricks, scripts
-from blip_udfs.catalyst import build
+from blip_udfs.blip.model import ModelError, load
 from blip_udfs.cli import main
-from blip_udfs.databricks import MODEL, Target, render
-from blip_udfs.functions import CATALOG
-from blip_udfs.images import ImageError
-from blip_udfs.model import ModelError, load
+from blip_udfs.files.images import ImageError
+from blip_udfs.reference import databricks
+from blip_udfs.reference.databricks import MODEL, Target, render
+from blip_udfs.spark import scripts
+from blip_udfs.spark.catalog import CATALOG, once_text
+from blip_udfs.spark.catalyst.build import jar
 
 SCALAR = [function for function in CATALOG if function.kind == "scalar"]
 BATCHED = [function.name for function in SCALAR if function.parameters]
 SCRIPT = scripts.path("databricks/unity_catalog.sql")
 FOLDER = SCRIPT.parent
-TYPES = {"image": "BINARY", "text": "STRING", "texts": "ARRAY<STRING>"}
+TYPES = {"image": "BINARY", "text": "STRING", "texts": "ARRAY<STRING>", "a": "ARRAY<FLOAT>", "b": "ARRAY<FLOAT>"}
+FIRST_TYPES = TYPES | {"path": "STRING", "content": "BINARY"}  # and of the function that the view calls
 
 
 def parsed(script: str) -> dict[str, exp.Create]:
@@ -57,10 +59,14 @@ def handler(script: str, name: str) -> Callable[[Iterator], Iterator[pd.Series]]
 
 @pytest.fixture(scope="module")
 def rows(once_tree) -> list[tuple]:
-    """image, text, texts: drawn images, then NULLs in each place."""
+    """image, text, texts, a, b: drawn images, then NULLs in each place."""
     images = [path.read_bytes() for path in sorted(once_tree.glob("data/*/cam01/*.jpg"))[:5]]
-    every = [(image, f"a car, {index}", ["a bus", None, f"rain {index}"]) for index, image in enumerate(images)]
-    return [*every, (None, "a bus", ["a bus"]), (images[0], None, None), (images[1], "", [])]
+    every = [
+        (image, f"a car, {index}", ["a bus", None, f"rain {index}"], [0.5, float(index)], [float(index), 2.0])
+        for index, image in enumerate(images)
+    ]
+    nulls = [(None, "a bus", ["a bus"], None, [1.0]), (images[0], None, None, [1.0], None)]
+    return [*every, *nulls, (images[1], "", [], [], [])]
 
 
 def in_batches(rows: list[tuple], columns: list[str]) -> list:
@@ -72,9 +78,8 @@ def in_batches(rows: list[tuple], columns: list[str]) -> list:
 
 
 def of_session(spark, rows: list[tuple], name: str, columns: list[str]) -> list:
-    table = spark.createDataFrame(
-        [(index, *row) for index, row in enumerate(rows)], "id INT, image BINARY, text STRING, texts ARRAY<STRING>"
-    )
+    schema = ", ".join(["id INT", *(f"{column} {of}" for column, of in TYPES.items())])
+    table = spark.createDataFrame([(index, *row) for index, row in enumerate(rows)], schema)
     table.coalesce(1).createOrReplaceTempView("rows_of_session")
     call = f"{name}({', '.join(columns)})"
     return [row[0] for row in spark.sql(f"SELECT {call} FROM rows_of_session ORDER BY id").collect()]
@@ -95,13 +100,13 @@ def test_the_script_is_what_the_catalog_says():
     assert SCRIPT.read_text() == render(), "run blip-udfs databricks > sql/databricks/unity_catalog.sql"
 
 
-@pytest.mark.parametrize("function", SCALAR, ids=lambda function: function.name)
+@pytest.mark.parametrize("function", [*SCALAR, once_text], ids=lambda function: function.name)
 def test_a_functions_ddl_agrees_with_the_catalog(function):
     create = parsed(SCRIPT.read_text())[function.name]
     assert create.find(exp.Table).sql("databricks") == f"main.blip.{function.name}"
     given = [(column.name, column.args["kind"].sql("databricks")) for column in create.this.expressions]
-    assert given == [(parameter.name, TYPES[parameter.name]) for parameter in function.parameters]
-    assert all(TYPES[parameter.name] in parameter.types for parameter in function.parameters)
+    assert given == [(parameter.name, FIRST_TYPES[parameter.name]) for parameter in function.parameters]
+    assert all(FIRST_TYPES[parameter.name] in parameter.types for parameter in function.parameters)
     assert prop(create, "ReturnsProperty").this.sql("databricks") == function.returns_sql
     assert prop(create, "LanguageProperty").name == "PYTHON"
     assert prop(create, "StabilityProperty").name == "IMMUTABLE"
@@ -116,8 +121,9 @@ def test_a_functions_ddl_agrees_with_the_catalog(function):
 
 def test_every_scalar_function_has_its_ddl_and_there_is_no_other():
     statements = sqlglot.parse(SCRIPT.read_text(), dialect="databricks")
-    assert set(parsed(SCRIPT.read_text())) == {function.name for function in SCALAR}
-    assert [each.args["kind"] for each in statements] == ["FUNCTION"] * len(SCALAR) + ["VIEW"]
+    made = [*SCALAR, once_text]  # which the view calls
+    assert set(parsed(SCRIPT.read_text())) == {function.name for function in made}
+    assert [each.args["kind"] for each in statements] == ["FUNCTION"] * len(made) + ["VIEW"]
 
 
 @pytest.mark.parametrize("name", BATCHED)
@@ -126,8 +132,9 @@ def test_a_handler_gives_what_the_sessions_function_gives(spark, use_model, rows
     if name.endswith("features"):  # half precision: another order of adding up would show in its last bit
         settings["spark.blip.batchSize"] = "1"
         spark.conf.set("spark.blip.batchSize", "1")
-    broken = [(b"no image", "a bus", ["a bus"])] if name.startswith("try_") or name == "blip_image_error" else []
-    given, columns = rows + broken, columns_of(name)
+    broken = [(b"no image", "a bus", ["a bus"], [1.0], [1.0])]
+    tolerant = name.startswith("try_") or name == "blip_image_error"
+    given, columns = rows + broken if tolerant else rows, columns_of(name)
     try:
         expected = of_session(spark, given, name, columns)
     finally:
@@ -143,7 +150,7 @@ def test_a_handler_gives_what_the_sessions_function_gives(spark, use_model, rows
 
 def test_a_handler_raises_what_the_sessions_function_raises(spark, use_model, rows):
     run = handler(render(Target(settings={MODEL: str(use_model)})), "blip_itm")
-    broken = [*rows, (b"no image", "a bus", None)]
+    broken = [*rows, (b"no image", "a bus", None, None, None)]
     with pytest.raises(ImageError) as error:
         list(run(iter(in_batches(broken, ["image", "text"]))))
     with pytest.raises(PythonException, match=re.escape(str(error.value))):
@@ -238,7 +245,12 @@ def with_sparks_readers(query: str) -> str:
 
 
 def test_the_view_has_the_rows_of_read_once(spark, once_tree):
-    query = render(Target(root=str(once_tree))).split("once AS\n")[1].rstrip().removesuffix(";")
+    script = render(Target(root=str(once_tree)))
+    query = script.split("once AS\n")[1].rstrip().removesuffix(";").replace("main.blip.once_text(", "once_text(")
+    run = handler(script, "once_text")
+    spark.udf.register(
+        "once_text", F.udf(lambda *file: next(run(iter([tuple(pd.Series([each]) for each in file)])))[0])
+    )
     view = spark.sql(with_sparks_readers(query)).drop("splits")
     expected = spark.sql(f"SELECT * FROM read_once('{once_tree}', image_bytes => true)")
     assert view.columns == expected.columns
@@ -282,19 +294,16 @@ def test_the_page_names_what_is_there():
         assert set(re.findall(r"--[a-z-]+", command)) <= options, command
 
 
-def cluster(
-    folder: Path, metadata: str = "Requires-Dist: torch==2.13.0", spark: str | None = None
-) -> tuple[Path, dict]:
+def cluster(folder: Path) -> tuple[Path, dict]:
     """A Volume with a wheel, an empty jars folder, and a Python that writes down what pip is asked for."""
     for name in ("wheels", "jars"):
         (folder / name).mkdir()
     with zipfile.ZipFile(folder / "wheels" / "blip_udfs-0.1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("blip_udfs-0.1.0.dist-info/METADATA", f"Name: blip-udfs\n{metadata}\n")
+        wheel.writestr("blip_udfs-0.1.0.dist-info/METADATA", "Name: blip-udfs\n")
     (folder / "wheels" / "torch-2.13.0+cpu-cp312-cp312-linux_x86_64.whl").touch()
     python = folder / "python"
-    version = f"*__version__*) echo {spark};;" if spark else ""
     python.write_text(
-        f'#!/bin/bash\ncase "$*" in "-m pip "*) echo "$@" >> {folder}/pip;; {version} *) {sys.executable} "$@";; esac\n'
+        f'#!/bin/bash\ncase "$*" in "-m pip "*) echo "$@" >> {folder}/pip;; *) {sys.executable} "$@";; esac\n'
     )
     python.chmod(python.stat().st_mode | stat.S_IEXEC)
     return python, {"BLIP_WHEELS": f"{folder}/wheels", "BLIP_PYTHON": str(python), "BLIP_JARS": f"{folder}/jars"}
@@ -310,17 +319,12 @@ def test_the_init_script_installs_the_wheels_and_the_jar(tmp_path):
     assert done.returncode == 0, done.stderr
     torch, own = (tmp_path / "pip").read_text().split()[-2:]
     assert Path(torch).name.startswith("torch-") and Path(own).name.startswith("blip_udfs-")
-    assert (tmp_path / "jars" / build.jar().name).read_bytes() == build.jar().read_bytes()
+    assert (tmp_path / "jars" / jar().name).read_bytes() == jar().read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"metadata": "Requires-Dist: pyspark>=4.2"}, "requires pyspark; build it with BLIP_UDFS_PYSPARK=provided"),
-        ({"spark": "9.9.9"}, "blip-udfs_2.13-spark9.9.9.jar; build the wheel where pyspark 9.9.9 is installed"),
-    ],
-)
-def test_the_init_script_stops_a_cluster_that_would_not_work(tmp_path, options, message):
-    done = start(cluster(tmp_path, **options)[1])
-    assert done.returncode == 1 and message in done.stderr, done.stderr
-    assert not list((tmp_path / "jars").iterdir())
+def test_the_init_script_stops_a_cluster_that_would_not_work(tmp_path):
+    environment = cluster(tmp_path)[1]
+    done = start(environment | {"SPARK_HOME": str(tmp_path)})
+    assert done.returncode == 1
+    assert f"no Spark found, expected a folder with spark-core_*.jar, looked in {tmp_path}/jars" in done.stderr
+    assert "blip-udfs: no jar for this Spark, the last line above says why" in done.stderr

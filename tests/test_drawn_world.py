@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blip_udfs.demo import wordings
-from blip_udfs.demo.captions import Condition, Facts, Sentence, Thing, false_sentence, is_true, true_sentence
-from blip_udfs.demo.draw import draw
-from blip_udfs.demo.tree import draw_tree, scene
-from blip_udfs.demo.world import CAMERAS, COLORS, DISTANCES, PERIODS, ROADS, SIDES, WEATHERS, drive
+from blip_udfs.draw import wordings
+from blip_udfs.draw.captions import Condition, Facts, Sentence, Thing, false_sentence, is_true, true_sentence
+from blip_udfs.draw.picture import draw
+from blip_udfs.draw.tree import draw_tree, scene
+from blip_udfs.draw.world import CAMERAS, COLORS, DISTANCES, PERIODS, ROADS, SIDES, WEATHERS, drive
 
 RED_CAR = Thing("car", "red", "left", "far")
 BLUE_BUS = Thing("bus", "blue", "right", "near")

@@ -23,7 +23,7 @@ IMAGES, PER_TRIGGER = 2000, 100
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    from blip_udfs.demo.tree import draw_tree
+    from blip_udfs.draw.tree import draw_tree
 
     root = tmp_path_factory.mktemp("killed") / "once"
     draw_tree(root, sequences=25, frames=IMAGES // 50, cameras=["cam01", "cam03"], size=(192, 102), seed=11)

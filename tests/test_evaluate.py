@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from blip_udfs import evaluate
-from blip_udfs.demo import quality
-from blip_udfs.images import pixels
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
+from blip_udfs.files.images import pixels
+from blip_udfs.measure import evaluate, quality
 
 INF = float("inf")
 

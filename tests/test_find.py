@@ -15,7 +15,7 @@ from rich.console import Console
 from blip_udfs import functions as BF
 from blip_udfs import read_once
 from blip_udfs.cli import main
-from blip_udfs.find import Question, find, table_of, write_sequences
+from blip_udfs.results.find import Question, find, table_of, write_sequences
 
 BIN = Path(sys.executable).parent
 

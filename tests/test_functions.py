@@ -2,18 +2,19 @@
 
 import io
 import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from pyspark.errors import PythonException
 from pyspark.sql import functions as F
-from pyspark.util import PythonEvalType
 
 from blip_udfs import functions as BF
-from blip_udfs import pages
-from blip_udfs.images import pixels
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
+from blip_udfs.files.images import pixels
+from blip_udfs.spark import pages
+from blip_udfs.spark.catalog import CATALOG
 from tests.odd_images import ODD_IMAGES
 from tests.tiny_model import make
 
@@ -108,6 +109,18 @@ def check_image_error(spark, model, pixel_rows, name):
     assert "4 bytes" in spark.sql(f"SELECT {name}(CAST('oops' AS BINARY))").first()[0]
 
 
+def check_similarity(spark, model, pixel_rows, name):
+    images, texts = model.embed_images(pixel_rows), model.embed_texts([TEXTS[index % 3] for index in range(7)])
+    expected = (images * texts).sum(axis=1)
+    np.testing.assert_allclose(
+        column(spark, f"{name}(blip_image_embed(image), blip_text_embed(text))"), expected, atol=1e-6
+    )
+    assert np.ptp(expected) > 0.01
+    assert column(spark, f"{name}(array(1F, NULL), array(1F, 2F))") == [None] * 7
+    with pytest.raises(Exception, match=f"{name}.*2 .*3"):
+        column(spark, f"{name}(array(1F, 2F), array(1F, 2F, 3F))")
+
+
 CHECKS = {
     "blip_image_embed": check_image_embed,
     "try_blip_image_embed": check_image_embed,
@@ -120,6 +133,7 @@ CHECKS = {
     "try_blip_itm_many": check_itm_many,
     "blip_image_features": check_image_features,
     "try_blip_image_features": check_image_features,
+    "blip_similarity": check_similarity,
     "blip_model": check_model,
     "blip_image_error": check_image_error,
 }
@@ -139,7 +153,7 @@ def test_read_once_gives_the_rows_of_its_python_twin(spark, once_tree):
 
 
 def test_registered_documented_and_tested_are_the_same_set(spark):
-    catalog = {function.name for function in BF.CATALOG}
+    catalog = {function.name for function in CATALOG}
     shown = spark.sql("SHOW FUNCTIONS LIKE '*blip*'").collect() + spark.sql("SHOW FUNCTIONS LIKE 'read_once'").collect()
     assert {row[0] for row in shown} == catalog
     assert set(pages.names()) == catalog
@@ -148,14 +162,15 @@ def test_registered_documented_and_tested_are_the_same_set(spark):
 
 def test_an_active_session_does_not_change_what_the_jar_is_made_from(spark):
     """Spark would else make it an Arrow function there: another manifest, and the jar would be compiled anew."""
-    assert BF.blip_model.manifest()["evalType"] == PythonEvalType.SQL_BATCHED_UDF
+    (blip_model,) = (function for function in CATALOG if function.name == "blip_model")
+    assert blip_model.manifest()["evalType"] == 100  # SQL_BATCHED_UDF, which has moved between Sparks
 
 
-@pytest.mark.parametrize("name", [f.name for f in BF.CATALOG if f.kind == "scalar" and f.parameters])
-def test_null_in_null_out(spark, name):
-    parameters = [parameter.name for parameter in getattr(BF, name).parameters]
-    values = {"image": "image", "text": "text", "texts": "array(text)"}
-    types = {"image": "BINARY", "text": "STRING", "texts": "ARRAY<STRING>"}
+@pytest.mark.parametrize("function", [f for f in CATALOG if f.kind == "scalar" and f.parameters], ids=lambda f: f.name)
+def test_null_in_null_out(spark, function):
+    name, parameters = function.name, [parameter.name for parameter in function.parameters]
+    values = {"image": "image", "text": "text", "texts": "array(text)", "a": "array(1F)", "b": "array(1F)"}
+    types = {"image": "BINARY", "text": "STRING", "texts": "ARRAY<STRING>", "a": "ARRAY<FLOAT>", "b": "ARRAY<FLOAT>"}
     for null in parameters:
         arguments = [f"CAST(NULL AS {types[p]})" if p == null else values[p] for p in parameters]
         assert column(spark, f"{name}({', '.join(arguments)})") == [None] * 7
@@ -170,7 +185,7 @@ def test_dataframe_functions_give_what_sql_gives(spark):
     assert sorted(python.collect()) == sorted(sql.collect())
     by_column = df.select(BF.blip_itm("image", F.col("text"))).collect()
     assert sorted(by_column) == sorted(spark.sql("SELECT blip_itm(image, text) FROM t").collect())
-    with pytest.raises(TypeError, match=re.escape("blip_itm(image, text): expected 2 arguments, got 1")):
+    with pytest.raises(TypeError, match=re.escape("blip_itm(image, text): missing a required argument: 'text'")):
         BF.blip_itm("image")
 
 
@@ -234,6 +249,22 @@ def test_odd_images_through_sql(spark, model):
             expected = model.embed_images(pixels(each.data, model.image_size)[None])[0]
             np.testing.assert_allclose(embedding, expected, atol=1e-6, err_msg=each.name)
             assert error is None and 0 < score < 1
+
+
+def test_patch_features_beyond_half_precision_are_null_under_try_and_name_the_mend(spark, tiny_model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    large = shutil.copytree(tiny_model, tmp_path / "large")
+    weights = load_file(large / "model.safetensors")
+    weights["vision_model.post_layernorm.weight"] *= 1e6
+    save_file(weights, large / "model.safetensors")
+    spark.conf.set("spark.blip.model", str(large))
+    assert column(spark, "try_blip_image_features(image)") == [None] * len(IMAGES)
+    assert None not in column(spark, "blip_image_embed(image)")
+    with pytest.raises(PythonException, match="patch features exceed half precision .*score images instead"):
+        column(spark, "blip_image_features(image)")
+    pair = "SELECT try_blip_image_features(image) f, try_blip_image_embed(image) e FROM t WHERE id < 2"  # one call
+    assert [(row.f, row.e is None) for row in spark.sql(pair).collect()] == [(None, False)] * 2
 
 
 @pytest.mark.parametrize("odd", [odd for odd in ODD_IMAGES if odd.error][:3], ids=lambda odd: odd.name)

@@ -11,16 +11,16 @@ import pytest
 from pyspark.sql import functions as F
 
 from blip_udfs import functions as BF
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
 from tests.mutations import mutated
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOWEST, HUNDREDS_OF_MB = 10, 8  # seconds of one blob; growth of a process that decodes them all
 ALONE = """
 import resource, sys, time
-from blip_udfs.batches import loaded
-from blip_udfs.images import ImageError
-from blip_udfs.model import load
+from blip_udfs.spark.batches import loaded
+from blip_udfs.files.images import ImageError
+from blip_udfs.blip.model import load
 from tests.mutations import mutated
 from tests.test_fuzz import features
 model = load(sys.argv[1])

@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from blip_udfs.images import pixels
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
+from blip_udfs.files.images import pixels
 from tests.test_servers import SPARK_HOME, shell, thrift_server
 
 pytestmark = pytest.mark.endurance
@@ -147,7 +147,8 @@ def test_eight_sessions_of_mixed_queries(spark, once_tree, tiny_model, tmp_path)
     tables = [MODEL.format(name) + TABLE.format(table=f"embedded{i}", tree=once_tree) for i, name in enumerate(names)]
     (tmp_path / "server").mkdir()
     flags = ("--master", "local[2]", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false")
-    with thrift_server(tmp_path / "server", *flags, BLIP_READ_ROOTS=str(once_tree)) as (address, server):
+    doors = {"BLIP_READ_ROOTS": str(once_tree), "BLIP_ALLOWED_MODELS": ",".join(names)}
+    with thrift_server(tmp_path / "server", *flags, **doors) as (address, server):
         words = [word for table in tables for word in ("-e", table)]
         shell(str(SPARK_HOME / "bin" / "beeline"), "-u", address, *words, cwd=tmp_path)
         memory = Memory(server.pid)

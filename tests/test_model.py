@@ -29,7 +29,7 @@ def copy(folder, tmp_path):
 
 @pytest.fixture
 def blip(folder):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     return load(str(folder))
 
@@ -40,7 +40,7 @@ def pixels():
 
 
 def refused(name, **how) -> str:
-    from blip_udfs.model import ModelError, load
+    from blip_udfs.blip.model import ModelError, load
 
     with pytest.raises(ModelError) as error:
         load(str(name), **how)
@@ -58,7 +58,7 @@ def test_label_says_name_and_content(blip, folder):
 
 
 def test_the_digest_is_of_content_not_of_place(folder, copy):
-    from blip_udfs.checkpoint import find
+    from blip_udfs.blip.checkpoint import find
 
     before = find(str(copy)).digest()
     assert before == find(str(folder)).digest()
@@ -69,7 +69,7 @@ def test_the_digest_is_of_content_not_of_place(folder, copy):
 
 
 def test_loaded_once_and_said_once(copy, capfd):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     models = []
     threads = [threading.Thread(target=lambda: models.append(load(str(copy)))) for _ in range(4)]
@@ -84,12 +84,12 @@ def test_loaded_once_and_said_once(copy, capfd):
 
 
 def test_a_replaced_model_is_loaded_anew(copy):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     before = load(str(copy))
     edit(copy / "preprocessor_config.json", image_mean=[0.5, 0.5, 0.5])
     after = load(str(copy))
-    assert (after.mean, after.digest == before.digest) == ((0.5, 0.5, 0.5), False)
+    assert (after.processor.mean, after.digest == before.digest) == ((0.5, 0.5, 0.5), False)
 
 
 def test_weights_stay_mapped_from_their_file(blip, folder):
@@ -152,7 +152,7 @@ def test_a_processor_of_another_size_is_refused(copy):
 def test_a_task_runs_on_the_gpu_that_spark_gave_it(monkeypatch, device, gpus, cuda, expected):
     import torch
 
-    from blip_udfs.model import device_of_task
+    from blip_udfs.blip.model import device_of_task
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     assert device_of_task(device, gpus) == expected
@@ -167,7 +167,7 @@ def test_devices_and_dtypes_that_do_not_exist(folder):
 
 
 def test_a_failure_is_not_tried_again_for_each_row(tmp_path, monkeypatch):
-    from blip_udfs import model
+    from blip_udfs.blip import model
 
     refused(tmp_path / "missing")
     monkeypatch.setattr(model, "find", lambda name: pytest.fail("tried again"))
@@ -181,7 +181,7 @@ def test_a_hub_id_without_network_is_a_clear_error():
 
 
 def test_allowed_models(folder, copy, monkeypatch):
-    from blip_udfs.checkpoint import ModelError, find
+    from blip_udfs.blip.checkpoint import ModelError, find
 
     monkeypatch.setenv("BLIP_ALLOWED_MODELS", f"demo, Salesforce/blip-itm-base-coco, {folder.parent}")
     assert find(str(folder)).folder == folder
@@ -193,7 +193,7 @@ def test_allowed_models(folder, copy, monkeypatch):
 def test_sharded_weights_and_a_bare_vocabulary_give_the_same(folder, copy, pixels, blip):
     from safetensors.torch import load_file, save_file
 
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     weights = load_file(copy / "model.safetensors")
     (copy / "model.safetensors").unlink()
@@ -211,7 +211,7 @@ def test_sharded_weights_and_a_bare_vocabulary_give_the_same(folder, copy, pixel
 def test_half_precision_weights_are_computed_in_float32(copy, pixels, blip):
     from safetensors.torch import load_file, save_file
 
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     weights = load_file(copy / "model.safetensors")
     save_file({key: value.half() for key, value in weights.items()}, copy / "model.safetensors")
@@ -221,7 +221,7 @@ def test_half_precision_weights_are_computed_in_float32(copy, pixels, blip):
 
 
 def test_bfloat16_on_request(folder, pixels, blip):
-    from blip_udfs.model import load
+    from blip_udfs.blip.model import load
 
     ours = load(str(folder), "cpu", "bfloat16").embed_images(pixels)
     assert ours.dtype == np.float32
@@ -260,7 +260,7 @@ def test_long_texts_are_cut_at_35_tokens(blip):
 
 
 def test_a_model_without_enc_says_so(copy):
-    from blip_udfs.model import ModelError, load
+    from blip_udfs.blip.model import ModelError, load
 
     record = json.loads((copy / "config.json").read_text())
     record["text_config"]["bos_token_id"] = record["text_config"]["vocab_size"] - 1
@@ -286,7 +286,7 @@ def test_strong_matches_do_not_tie(blip):
 
 
 def test_features_round_trip_through_bytes(blip, pixels):
-    from blip_udfs.features import is_features, unpack_features
+    from blip_udfs.blip.features import is_features, unpack_features
 
     features = blip.features(pixels)
     blobs = [blip.pack(each) for each in features]
@@ -298,7 +298,7 @@ def test_features_round_trip_through_bytes(blip, pixels):
 
 
 def test_stored_features_say_what_they_are():
-    from blip_udfs.features import ImageError, pack_features, unpack_features
+    from blip_udfs.blip.features import ImageError, pack_features, unpack_features
 
     blob = pack_features(np.arange(6.0).reshape(2, 3), "0123456789ab")
     assert len(blob) == 32 + 12
@@ -317,14 +317,14 @@ def test_stored_features_say_what_they_are():
             unpack_features(broken)
     with pytest.raises(ImageError, match="made by model 0123456789ab, the session's is ffffffffffff"):
         unpack_features(blob, "f" * 12)
-    with pytest.raises(ValueError, match="exceed half precision"):
+    with pytest.raises(ImageError, match="exceed half precision"):
         pack_features(np.full((1, 1), 1e6), "0123456789ab")
 
 
 def test_threads_can_be_set():
     import torch
 
-    from blip_udfs.model import set_threads
+    from blip_udfs.blip.model import set_threads
 
     before = torch.get_num_threads()
     set_threads(1)
@@ -333,7 +333,7 @@ def test_threads_can_be_set():
 
 
 def test_loading_needs_no_model_code_of_transformers(folder):
-    code = f"import sys; from blip_udfs.model import load; load({str(folder)!r}).embed_texts(['a car']); "
+    code = f"import sys; from blip_udfs.blip.model import load; load({str(folder)!r}).embed_texts(['a car']); "
     code += "print([name for name in sys.modules if name.endswith(('modeling_utils', 'modeling_blip'))])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

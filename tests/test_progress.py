@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from blip_udfs import cli
-from blip_udfs.embed import Summary
-from blip_udfs.progress import Bar, duration, told, write_event
+from blip_udfs.job.embed import Summary
+from blip_udfs.job.progress import Bar, duration, told, write_event
 
 PLANNED = {"event": "planned", "model": "m@1", "pending": 300, "new": 300}
 TRIGGER = {"event": "trigger", "images": 100, "embedded": 98, "failed": 2, "similar": 0, "seconds": 4.0}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from blip_udfs import functions as BF
-from blip_udfs import read_once, scripts, search
-from blip_udfs.demo.captions import Condition, Facts, Thing
+from blip_udfs import read_once, search
+from blip_udfs.draw.captions import Condition, Facts, Thing
+from blip_udfs.spark import scripts
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = {path.stem for path in (ROOT / "sql" / "recipes").glob("*.sql")}
@@ -20,7 +21,7 @@ NIGHT, RAIN = Condition("period", "night"), Condition("weather", "rainy")
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    from blip_udfs.demo.tree import draw_tree
+    from blip_udfs.draw.tree import draw_tree
 
     root = tmp_path_factory.mktemp("recipes") / "once"
     draw_tree(root, sequences=24, frames=5, cameras=["cam01", "cam03"], size=(480, 255), seed=11)

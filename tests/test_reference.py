@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from blip_udfs import functions as BF
-from blip_udfs import pages, reference
-from blip_udfs.pages import Example
+from blip_udfs.reference import build as reference
+from blip_udfs.spark import catalog, pages
+from blip_udfs.spark.catalog import CATALOG
+from blip_udfs.spark.pages import Example
 
 PAGE = """\
 -- One comment,
@@ -54,7 +55,7 @@ def test_a_paragraph_that_is_no_example_is_refused(paragraph):
         pages.parsed(f"SELECT 1;\n\n{paragraph}\n")
 
 
-@pytest.mark.parametrize("function", BF.CATALOG, ids=lambda function: function.name)
+@pytest.mark.parametrize("function", CATALOG, ids=lambda function: function.name)
 def test_each_page_calls_its_function_and_shows_its_errors(function):
     examples = pages.read(function.name)
     assert all(each.result for each in examples if each.statement.startswith("SELECT"))
@@ -63,13 +64,13 @@ def test_each_page_calls_its_function_and_shows_its_errors(function):
 
 
 def test_the_page_of_all_is_rendered_from_catalog_and_examples():
-    page = reference.render({function.name: pages.read(function.name) for function in BF.CATALOG})
+    page = reference.render({function.name: pages.read(function.name) for function in CATALOG})
     assert page == (reference.SQL / "README.md").read_text(), "run `make reference`"
-    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [*(function.name for function in BF.CATALOG), "Settings"]
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [*(function.name for function in CATALOG), "Settings"]
 
 
 def test_each_function_says_what_it_takes_gives_and_raises():
-    for function in BF.CATALOG:
+    for function in CATALOG:
         assert function.usage and function.value and function.since
         assert all(re.match(r"\w+(Error|Exception) when ", each) for each in function.raises)
 
@@ -78,12 +79,12 @@ def test_a_function_without_a_page_and_a_page_without_a_function_are_named():
     assert reference.strays({"blip_a", "blip_b"}, {"blip_b", "blip_c"}) == [
         "blip_a has no page: write sql/functions/blip_a.sql, examples that show what it gives and raises, and run "
         "`make reference`",
-        "sql/functions/blip_c.sql is of no function in blip_udfs/functions.py: remove it",
+        "sql/functions/blip_c.sql is of no function in blip_udfs/spark/catalog.py: remove it",
     ]
 
 
 def test_the_command_names_a_function_without_a_page(monkeypatch):
-    monkeypatch.setattr(pages, "names", lambda: [f.name for f in BF.CATALOG if f is not BF.blip_itm])
+    monkeypatch.setattr(pages, "names", lambda: [f.name for f in CATALOG if f.name != "blip_itm"])
     done = CliRunner().invoke(reference.main, ["--check"])
     assert done.exit_code == 1 and "blip_itm has no page" in done.output
 
@@ -103,9 +104,9 @@ RIGHT = [
 ]
 WORKERS = """An exception was thrown from the Python worker. Please see the stack trace below.
 Traceback (most recent call last):
-  File "blip_udfs/batches.py", line 232, in results
+  File "blip_udfs/spark/batches.py", line 232, in results
     raise fatal
-blip_udfs.sources.ImageError: /data/x.jpg: no such file
+blip_udfs.files.sources.ImageError: /data/x.jpg: no such file
 """
 
 
@@ -131,9 +132,9 @@ def test_a_page_is_run_and_a_wrong_result_is_reported_with_its_difference(spark,
 
 
 def test_describe_function_says_what_the_catalog_says(spark):
-    for function in BF.CATALOG:
+    for function in CATALOG:
         assert not list(reference.described(spark, function))
-    other = replace(BF.blip_itm, usage="Something else")
+    other = replace(catalog.blip_itm, usage="Something else")
     lines = list(reference.described(spark, other))
     assert lines[0] == "--- DESCRIBE FUNCTION EXTENDED blip_itm"
     assert any(line.startswith("+Usage: blip_itm(image, text) - Something else. Returns DOUBLE: ") for line in lines)

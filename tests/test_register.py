@@ -11,7 +11,7 @@ BARE = """
 import json, sys, warnings
 from pyspark.sql import SparkSession
 import blip_udfs
-from blip_udfs.session import EXTENSION
+from blip_udfs.spark.extension import EXTENSION
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
 spark = builder.config("spark.sql.extensions", EXTENSION).getOrCreate()  # named, but its jar is not there
 with warnings.catch_warnings(record=True) as said:
@@ -20,7 +20,8 @@ with warnings.catch_warnings(record=True) as said:
         blip_udfs.register(spark)
 spark.conf.set("spark.blip.model", sys.argv[1])
 values = spark.sql("SELECT size(blip_text_embed('a bus')), blip_model()").first()
-print(json.dumps({"said": [str(each.message) for each in said], "values": list(values)}))
+said = [str(each.message) for each in said if each.category is UserWarning]
+print(json.dumps({"said": said, "values": list(values)}))
 spark.stop()
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from blip_udfs import functions as BF
 from blip_udfs import read_once, search
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
 
 QUERY = "a truck at night"
 
@@ -16,7 +16,7 @@ QUERY = "a truck at night"
 @pytest.fixture(scope="module")
 def rows(spark, tiny_model, once_tree):
     """(key, sequence, itc, match logit) of each image, from the model called directly; the table has the same rows."""
-    from blip_udfs.images import pixels
+    from blip_udfs.files.images import pixels
 
     model = load(str(tiny_model))
     spark.conf.set("spark.blip.model", str(tiny_model))
@@ -110,7 +110,7 @@ def test_rows_without_embedding_come_behind(spark, use_model, rows):
 
 def itm_of(rows, tiny_model, texts):
     """(rows, texts): blip_itm of each, and ITC similarity, from the model called directly."""
-    from blip_udfs.images import pixels
+    from blip_udfs.files.images import pixels
 
     model = load(str(tiny_model))
     images = np.stack([pixels(row[0].removeprefix("file:"), model.image_size) for row in rows])

@@ -25,7 +25,7 @@ CLIENT = """
 import json, sys
 from pyspark.sql import SparkSession
 from blip_udfs import functions as BF, read_once
-from blip_udfs.session import conf
+from blip_udfs.spark.session import conf
 tree, model, query = sys.argv[1:]
 spark = SparkSession.builder.remote("local[2]").config(map=conf()).getOrCreate()
 spark.conf.set("spark.blip.model", model)
@@ -70,9 +70,10 @@ def test_spark_sql(once_tree, tiny_model, expected, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def thrift(tmp_path_factory, once_tree):
-    """A Thrift server started by the command line; its JDBC address."""
-    with thrift_server(tmp_path_factory.mktemp("thrift"), BLIP_READ_ROOTS=str(once_tree)) as (address, _):
+def thrift(tmp_path_factory, once_tree, tiny_model):
+    """A Thrift server started by the command line, which may load the tiny model; its JDBC address."""
+    doors = {"BLIP_READ_ROOTS": str(once_tree), "BLIP_ALLOWED_MODELS": f"demo,{tiny_model}"}
+    with thrift_server(tmp_path_factory.mktemp("thrift"), **doors) as (address, _):
         yield address
 
 
@@ -126,7 +127,7 @@ def test_a_server_that_names_no_root_reads_no_path(once_tree, tmp_path):
 
 def test_functions_describe_themselves_over_jdbc(thrift, tmp_path):
     shown = beeline(thrift, "SHOW FUNCTIONS LIKE '*blip*';", "DESCRIBE FUNCTION EXTENDED blip_itm;", cwd=tmp_path)
-    from blip_udfs.functions import CATALOG
+    from blip_udfs.spark.catalog import CATALOG
 
     for function in CATALOG:
         assert function.name in shown or function.name == "read_once"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from blip_udfs.session import SETTINGS, Settings
+from blip_udfs.spark.settings import SETTINGS, Settings
 
 
 def settings(**given: str) -> Settings:
@@ -45,24 +45,8 @@ def test_errors_name_the_key_the_value_and_the_mend(key, value, message):
 
 def test_import_and_catalog_load_no_model_code():
     code = (
-        "import sys, blip_udfs, blip_udfs.functions as BF; BF.manifest(); "
+        "import sys, blip_udfs, blip_udfs.functions; from blip_udfs.spark.catalog import manifest; manifest(); "
         "sys.exit(' '.join(name for name in ('torch', 'transformers', 'jinja2') if name in sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_package_that_cannot_be_written_says_how_the_jar_is_made(monkeypatch, tmp_path):
-    from blip_udfs.catalyst import build
-
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(build, "FOLDER", tmp_path)
-    monkeypatch.setattr(build, "build", refuse)
-    with pytest.raises(RuntimeError) as error:
-        build.jar()
-    assert str(error.value) == (
-        f"expected a jar for Spark {build.spark_version()} in {tmp_path}, which cannot be written: whoever installed "
-        "blip-udfs can make it with 'python -m blip_udfs.catalyst.build'"
-    )

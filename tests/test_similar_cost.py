@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from blip_udfs import embed
-from blip_udfs.demo.captions import is_true
-from blip_udfs.demo.quality import facts_of, precision_at_top, sentences_with_answers
-from blip_udfs.demo.tree import draw_tree
-from blip_udfs.evaluate import Scorer, nearest, scenes
-from blip_udfs.model import load
+from blip_udfs.blip.model import load
+from blip_udfs.draw.captions import is_true
+from blip_udfs.draw.tree import draw_tree
+from blip_udfs.measure.evaluate import Scorer, nearest, scenes
+from blip_udfs.measure.quality import facts_of, precision_at_top, sentences_with_answers
 
 pytestmark = pytest.mark.endurance
 

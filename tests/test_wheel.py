@@ -32,11 +32,11 @@ def wheel(tmp_path_factory) -> Path:
     return built(tmp_path_factory.mktemp("wheel"))
 
 
-def built(folder: Path, **environment: str) -> Path:
+def built(folder: Path) -> Path:
     """Built from a copy: a build leaves folders behind."""
     shutil.copytree(ROOT, folder / "source", ignore=LEFT_OUT)
     flags = ("--no-deps", "--no-build-isolation", "--no-index", "-w", folder)
-    run(sys.executable, "-m", "pip", "wheel", *flags, "./source", cwd=folder, **environment)
+    run(sys.executable, "-m", "pip", "wheel", *flags, "./source", cwd=folder)
     (made,) = folder.glob("*.whl")
     return made
 
@@ -63,8 +63,8 @@ def test_it_holds_jar_model_scripts_templates_and_sources(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
     package = ROOT / "blip_udfs"
-    assert f"blip_udfs/catalyst/blip-udfs_2.13-spark{pyspark.__version__}.jar" in inside
-    for pattern in ("**/*.py", "VERSION", "**/*.j2", "*.sql", "catalyst/*.scala", "demo/model/*"):
+    assert f"blip_udfs/spark/catalyst/blip-udfs_2.13-spark{pyspark.__version__}.jar" in inside
+    for pattern in ("**/*.py", "VERSION", "**/*.j2", "**/*.css", "**/*.js", "**/*.sql", "**/*.scala", "demo/model/*"):
         files = [str(file.relative_to(ROOT)) for file in package.glob(pattern)]
         assert files and inside.issuperset(files), pattern
     scripts = [f"blip_udfs/sql/{script.name}" for script in (ROOT / "sql").glob("*.sql")]
@@ -73,11 +73,13 @@ def test_it_holds_jar_model_scripts_templates_and_sources(wheel):
     assert not [name for name in inside if name.startswith(("tests/", "notebooks/"))]
 
 
-def test_for_databricks_it_requires_all_but_pyspark(wheel, tmp_path):
-    every = requirements(wheel)
-    assert "pyspark" in every and "torch" in every
-    provided = requirements(built(tmp_path, BLIP_UDFS_PYSPARK="provided"))
-    assert sorted(provided) == sorted(set(every) - {"pyspark"})
+def test_it_requires_no_pyspark_which_the_extra_brings(wheel):
+    assert "pyspark" not in requirements(wheel) and "torch" in requirements(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        assert re.search(
+            r"^Requires-Dist: pyspark>=3\.5; extra == .spark.$", archive.read(metadata).decode(), re.MULTILINE
+        )
 
 
 def test_it_answers_sql_from_an_empty_folder(installed, tmp_path):
@@ -91,12 +93,14 @@ def test_it_answers_sql_from_an_empty_folder(installed, tmp_path):
 
 
 def test_its_jar_is_not_compiled_again(installed, tmp_path):
-    printed = run(installed / "python", "-m", "blip_udfs.catalyst.build", cwd=tmp_path, PATH="/nowhere", JAVA_HOME="")
+    printed = run(
+        installed / "python", "-m", "blip_udfs.spark.catalyst.build", cwd=tmp_path, PATH="/nowhere", JAVA_HOME=""
+    )
     assert Path(printed.strip()).is_relative_to(installed.parent)
 
 
 def test_its_scripts_search_a_drawn_tree(installed, once_tree, tmp_path):
-    code = "from blip_udfs import scripts; print(scripts.path('3_search.sql').parent)"
+    code = "from blip_udfs.spark import scripts; print(scripts.path('3_search.sql').parent)"
     scripts = Path(run(installed / "python", "-c", code, cwd=tmp_path).strip())
     flags = ("--warehouse", "store", "-d", f"root={once_tree}", "--conf", "spark.log.level=ERROR", "-f")
     for script in ("1_images.sql", "2_embeddings.sql", "3_search.sql"):

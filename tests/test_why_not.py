@@ -57,10 +57,49 @@ SHAPES = {
         f"SELECT image FROM doubles ORDER BY {SCORE} DESC LIMIT 3",
         "its column embedding is ARRAY<DOUBLE>; expected ARRAY<FLOAT>",
     ),
-    "two embeddings": (
-        "SELECT a.image FROM rows a JOIN rows b ON a.weather = b.weather ORDER BY blip_itm(a.image, 'a car') DESC "
-        "LIMIT 3",
-        "2 relations have a column embedding; expected one, select it in a subquery",
+    "an embedding of the other side of a join": (
+        "SELECT bare.image FROM bare JOIN rows USING (weather) ORDER BY blip_itm(bare.image, 'a car') DESC LIMIT 3",
+        "its column embedding is of another relation than its image; score the image of the one that has it",
+    ),
+    "an embedding of the other side that a subquery puts beside the image": (
+        "SELECT image FROM (SELECT b.image, r.embedding FROM bare b JOIN rows r USING (weather)) "
+        f"ORDER BY {SCORE} DESC LIMIT 3",
+        "its column embedding is of another relation than its image; score the image of the one that has it",
+    ),
+    "an embedding of the other side beside a common table expression": (
+        "SELECT image FROM (SELECT b.image, r.embedding FROM (WITH c AS (SELECT * FROM rows) SELECT * FROM c) AS b "
+        f"JOIN rows r USING (weather)) ORDER BY {SCORE} DESC LIMIT 3",
+        "its column embedding is of another relation than its image; score the image of the one that has it",
+    ),
+    "an image that an expression makes": (
+        "SELECT image FROM rows ORDER BY blip_itm(replace(image, 'x', 'y'), 'a car') DESC LIMIT 3",
+        "its image is made by an expression; expected a column, of which the column embedding is the embedding",
+    ),
+    "an image that an expression of a subquery makes": (
+        f"SELECT image FROM (SELECT upper(image) AS image, embedding FROM rows) ORDER BY {SCORE} DESC LIMIT 3",
+        "its image is made by an expression; expected a column, of which the column embedding is the embedding",
+    ),
+    "an image of which a union makes a part": (
+        "SELECT image FROM (SELECT image, embedding FROM rows UNION ALL SELECT upper(image), embedding FROM rows) "
+        f"ORDER BY {SCORE} DESC LIMIT 3",
+        "its image is made by an expression; expected a column, of which the column embedding is the embedding",
+    ),
+    "a renamed embedding": (
+        f"SELECT image FROM (SELECT image, embedding AS vector FROM rows) ORDER BY {SCORE} DESC LIMIT 3",
+        "a subquery leaves out the column embedding; select it there",
+    ),
+    "a view without the embedding": (
+        f"SELECT image FROM bare_view ORDER BY {SCORE} DESC LIMIT 3",
+        "a subquery leaves out the column embedding; select it there",
+    ),
+    "a common table expression without the embedding": (
+        f"WITH c AS (SELECT image FROM rows) SELECT image FROM c ORDER BY {SCORE} DESC LIMIT 3",
+        "no column embedding ARRAY<FLOAT> is there; SET spark.blip.search.embeddingColumn to the one that holds "
+        "embeddings",
+    ),
+    "a join of scored rows": (
+        f"SELECT image FROM (SELECT *, {SCORE} AS s FROM rows) JOIN bare USING (image) ORDER BY s DESC LIMIT 3",
+        "its first ORDER BY key is not blip_itm(image, 'a text') itself",
     ),
     "an embedding that a subquery leaves out": (
         f"SELECT image FROM (SELECT DISTINCT image FROM rows) ORDER BY {SCORE} DESC LIMIT 3",
@@ -75,6 +114,7 @@ def tables(spark):
     rows = spark.createDataFrame([("x.jpg", "rainy", [1.0])], "image STRING, weather STRING, embedding ARRAY<FLOAT>")
     rows.write.mode("overwrite").saveAsTable("rows")
     rows.drop("embedding").write.mode("overwrite").saveAsTable("bare")
+    spark.sql("CREATE OR REPLACE VIEW bare_view AS SELECT image, weather FROM rows")
     rows.selectExpr("image", "CAST(embedding AS ARRAY<DOUBLE>) AS embedding").write.saveAsTable("doubles")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from blip_udfs.checkpoint import DEMO
-from blip_udfs.templates import plain
+from blip_udfs.blip.checkpoint import DEMO
+from blip_udfs.reference.templates import plain
 
 
 @click.command()
@@ -19,8 +20,12 @@ def main(evaluation: Path, command: str, model: Path) -> None:
     """Writes README.md of the model's folder."""
     training = json.loads((model / "training.json").read_text())
     tables = (evaluation / "evaluation.md").read_text().strip()
-    page = plain("blip_udfs.demo").get_template("card.md.j2").render(t=training, tables=tables, command=command)
-    (model / "README.md").write_text(page)
+    (model / "README.md").write_text(page(training, tables, command))
+
+
+def page(training: dict[str, Any], tables: str, command: str) -> str:
+    """`training`: of training.json; `tables` in Markdown, made by `command`."""
+    return plain("blip_udfs.demo").get_template("card.md.j2").render(t=training, tables=tables, command=command)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from blip_udfs.demo.captions import Facts
-from blip_udfs.demo.draw import View, draw
-from blip_udfs.demo.tree import QUALITY, scene
-from blip_udfs.demo.world import COLORS, DIMENSIONS, DISTANCES, drive
+from blip_udfs.draw.captions import Facts
+from blip_udfs.draw.picture import View, draw
+from blip_udfs.draw.tree import QUALITY, scene
+from blip_udfs.draw.world import COLORS, DIMENSIONS, DISTANCES, drive
 
 KINDS = tuple(DIMENSIONS)
 SIZES = ((480, 255), (960, 510))  # drawn at either: the model meets trees of several sizes

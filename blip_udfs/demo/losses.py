@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from blip_udfs.demo.captions import Facts, Sentence, false_sentence, is_true, true_sentence
 from blip_udfs.demo.dataset import KINDS
-from blip_udfs.demo.world import COLORS, DISTANCES, PERIODS, ROADS, SIDES
+from blip_udfs.draw.captions import Facts, Sentence, false_sentence, is_true, true_sentence
+from blip_udfs.draw.world import COLORS, DISTANCES, PERIODS, ROADS, SIDES
 
 WEATHERS = ("sunny", "clear", "cloudy", "rainy")
 CAPTIONS = 2  # of each image in a step: the vision encoder's work serves both

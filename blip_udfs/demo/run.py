@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from blip_udfs.files import ours
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -18,12 +19,11 @@ CAMERAS = ["cam01", "cam03"]
 
 def run(out: Path, sequences: int, frames: int, seed: int) -> None:
     """The demo: everything that it makes is in `out`; the tree and the tables of an earlier run are made anew."""
-    from blip_udfs.cli import draw
+    from blip_udfs.draw.bar import draw_with_bar
 
     tree = out / "once"
-    for earlier in (tree, out / "warehouse"):
-        shutil.rmtree(earlier, ignore_errors=True)
-    draw(tree, sequences, frames, CAMERAS, (960, 510), seed)
+    make_room(out)
+    draw_with_bar(tree, sequences, frames, CAMERAS, (960, 510), seed)
     spark = session(out / "warehouse")
     try:
         answer(spark, tree, out)
@@ -31,8 +31,19 @@ def run(out: Path, sequences: int, frames: int, seed: int) -> None:
         spark.stop()
 
 
+def make_room(out: Path) -> None:
+    """Removes what an earlier demo made; ValueError, before anything is removed, where some of it is not ours."""
+    folders = (out / "once", out / "warehouse")
+    ours.check_files(out, ["index.html", "contact_sheet.png"])
+    for folder in folders:
+        ours.check(folder)
+    ours.mark(out)
+    for folder in folders:
+        ours.make_anew(folder)
+
+
 def session(warehouse: Path) -> SparkSession:
-    from blip_udfs.session import builder
+    from blip_udfs.spark.session import start
 
     settings = {
         "spark.sql.warehouse.dir": str(warehouse.resolve()),
@@ -40,13 +51,13 @@ def session(warehouse: Path) -> SparkSession:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
     }
-    return builder().master("local[*]").appName("blip-udfs demo").config(map=dict(settings)).getOrCreate()
+    return start("demo", "local[*]", settings)
 
 
 def answer(spark: SparkSession, tree: Path, out: Path) -> None:
     """Runs the scripts of sql/ over the tree, prints what they give, and writes the pictures of the searches."""
-    from blip_udfs import scripts
-    from blip_udfs.gallery import Gallery
+    from blip_udfs.results.gallery import Gallery
+    from blip_udfs.spark import scripts
 
     pictures = Gallery("blip-udfs demo: the three best frames")
     for name in ("1_images.sql", "2_embeddings.sql", "3_search.sql"):

@@ -16,8 +16,9 @@ import click
 import numpy as np
 import torch
 
-from blip_udfs.demo import losses, wordings
+from blip_udfs.demo import losses
 from blip_udfs.demo.dataset import Scenes, scenes
+from blip_udfs.draw import wordings
 
 IMAGE_SIZE, PATCH_SIZE, WIDTH, VISION_LAYERS, TEXT_LAYERS, HEADS = 192, 16, 160, 6, 3, 5
 PROJECTION = 64

@@ -4,14 +4,12 @@ USE main.blip;
 
 -- Delta by default. The image's bytes are kept: these functions read no files, and a search reads 256 rows of them.
 CREATE TABLE IF NOT EXISTS once_embeddings AS
-SELECT sequence_id, frame_id, camera, timestamp, weather, period, region, image,
-       try_blip_image_embed(image) AS embedding, blip_model() AS model
+SELECT *, try_blip_image_embed(image) AS embedding, blip_model() AS model
 FROM once;
 
 -- New images only: those whose key the table has not.
-INSERT INTO once_embeddings
-SELECT sequence_id, frame_id, camera, timestamp, weather, period, region, image,
-       try_blip_image_embed(image) AS embedding, blip_model() AS model
+INSERT INTO once_embeddings BY NAME
+SELECT *, try_blip_image_embed(image) AS embedding, blip_model() AS model
 FROM once LEFT ANTI JOIN once_embeddings USING (sequence_id, frame_id, camera);
 
 -- Variables are evaluated here, once: in the query below the sentence would be embedded for each row.

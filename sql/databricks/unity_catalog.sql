@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_image_embed", batches, {"spark.blip.model": "demo"})
@@ -46,7 +46,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("try_blip_image_embed", batches, {"spark.blip.model": "demo"})
@@ -70,7 +70,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_text_embed", batches, {"spark.blip.model": "demo"})
@@ -95,7 +95,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("blip_itm", batches, {"spark.blip.model": "demo"})
@@ -120,7 +120,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("try_blip_itm", batches, {"spark.blip.model": "demo"})
@@ -145,7 +145,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("blip_itm_logit", batches, {"spark.blip.model": "demo"})
@@ -170,7 +170,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("try_blip_itm_logit", batches, {"spark.blip.model": "demo"})
@@ -195,7 +195,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("blip_itm_many", batches, {"spark.blip.model": "demo"})
@@ -220,7 +220,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
     yield from run("try_blip_itm_many", batches, {"spark.blip.model": "demo"})
@@ -244,7 +244,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_image_features", batches, {"spark.blip.model": "demo"})
@@ -268,10 +268,35 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("try_blip_image_features", batches, {"spark.blip.model": "demo"})
+$$;
+
+CREATE OR REPLACE FUNCTION main.blip.blip_similarity(
+  a ARRAY<FLOAT> COMMENT 'an embedding',
+  b ARRAY<FLOAT> COMMENT 'one of the same length'
+)
+RETURNS FLOAT
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'The inner product of two embeddings: of BLIP\'s, which are of length 1, their cosine similarity'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.reference.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("blip_similarity", batches, {"spark.blip.model": "demo"})
 $$;
 
 CREATE OR REPLACE FUNCTION main.blip.blip_model()
@@ -284,7 +309,7 @@ ENVIRONMENT (
 )
 COMMENT 'Name and content digest of the model that these functions use, to store beside embeddings'
 AS $$
-from blip_udfs.databricks import model_label
+from blip_udfs.reference.databricks import model_label
 
 return model_label({"spark.blip.model": "demo"})
 $$;
@@ -307,82 +332,90 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from blip_udfs.databricks import run
+from blip_udfs.reference.databricks import run
 
 def handler(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
     yield from run("blip_image_error", batches, {"spark.blip.model": "demo"})
 $$;
 
+CREATE OR REPLACE FUNCTION main.blip.once_text(
+  path STRING COMMENT 'the file\'s name',
+  content BINARY COMMENT 'its bytes'
+)
+RETURNS STRING
+LANGUAGE PYTHON
+DETERMINISTIC
+PARAMETER STYLE PANDAS
+HANDLER 'handler'
+ENVIRONMENT (
+  dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
+  environment_version = 'None'
+)
+COMMENT 'A text file of an ONCE tree as JSON in which all fits: a sequence\'s record, or the lines of a list'
+AS $$
+from collections.abc import Iterator
+
+import pandas as pd
+
+from blip_udfs.reference.databricks import run
+
+def handler(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+    yield from run("once_text", batches, {"spark.blip.model": "demo"})
+$$;
+
 -- The ONCE tree at /Volumes/main/blip/once, as read_once(root, image_bytes => true) gives it.
 CREATE OR REPLACE VIEW main.blip.once AS
 WITH image_files AS (
-  SELECT sequence_id, camera, regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id, content AS image,
+  SELECT place, sequence_id, camera, regexp_extract(path, '/([^/]+)[.][^./]+$', 1) AS frame_id, content AS image,
          modificationTime AS modified, length
-  FROM (SELECT regexp_extract(path, '/data/([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id, regexp_extract(path, '/([^/]+)/[^/]+$', 1) AS camera, path, modificationTime, length, content FROM read_files('/Volumes/main/blip/once/data', format => 'binaryFile', pathGlobFilter => '*.{jpg,jpeg,png,JPG,JPEG,PNG}') WHERE path RLIKE '/data/[^/]+/[^/]+/[^/]+$')
+  FROM (SELECT regexp_extract(substring(path, locate('/Volumes/main/blip/once/data/', path) + 24), '(?s)^(.*)/[^/]+/[^/]+$', 1) AS place, regexp_extract(substring(path, locate('/Volumes/main/blip/once/data/', path) + 24), '([^/]+)/[^/]+/[^/]+$', 1) AS sequence_id, regexp_extract(substring(path, locate('/Volumes/main/blip/once/data/', path) + 24), '([^/]+)/[^/]+$', 1) AS camera, path, modificationTime, length, content FROM read_files('/Volumes/main/blip/once/data', format => 'binaryFile', pathGlobFilter => '*.{[jJ][pP][gG],[jJ][pP][eE][gG],[pP][nN][gG],[wW][eE][bB][pP],[bB][mM][pP],[tT][iI][fF],[tT][iI][fF][fF],[gG][iI][fF]}') WHERE substring(path, locate('/Volumes/main/blip/once/data/', path) + 24) RLIKE '^data/(data/)?[^._/][^/]*/[^._/][^/]*/[^._/][^/]*$')
 ),
 sequences AS (
-  SELECT sequence_id,
-         from_json(
+  SELECT place, sequence_id, from_json(
            value,
-           'frames ARRAY<STRUCT<frame_id: STRING, timestamp: STRING, meta_info: STRUCT<weather: STRING, period: STRING>,
-             annos: STRUCT<names: ARRAY<STRING>, boxes_2d: MAP<STRING, ARRAY<ARRAY<DOUBLE>>>>>>,
-            meta_info STRUCT<weather: STRING, period: STRING>, broken STRING',
-           map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', 'broken')
+           'problem STRING, frames ARRAY<STRUCT<frame_id: STRING, timestamp: BIGINT, weather: STRING, period: STRING,
+             seen: MAP<STRING, ARRAY<STRING>>, unfit: STRING>>'
          ) AS content
-  FROM (SELECT regexp_extract(path, '/([^/]+)[.]json$', 1) AS sequence_id, value FROM (SELECT _metadata.file_path AS path, value FROM read_files('/Volumes/main/blip/once/data/*/*.json', format => 'text', wholeText => 'true')) WHERE path RLIKE '/([^/]+)/\\1[.]json$')
+  FROM (SELECT regexp_extract(substring(path, locate('/Volumes/main/blip/once/data/', path) + 24), '(?s)^(.*)/[^/]+$', 1) AS place, regexp_extract(substring(path, locate('/Volumes/main/blip/once/data/', path) + 24), '([^/]+)/[^/]+$', 1) AS sequence_id, main.blip.once_text(path, content) AS value, path FROM read_files('/Volumes/main/blip/once/data', format => 'binaryFile', pathGlobFilter => '*.[jJ][sS][oO][nN]') WHERE substring(path, locate('/Volumes/main/blip/once/data/', path) + 24) RLIKE '^data/(data/)?([^/]+)/\\2[.](?i:json)$')
 ),
-frames AS (  -- one row per key: a record that stands twice must not double an image
-  SELECT sequence_id, frame.frame_id AS frame_id, first(struct(frame, content.meta_info)) AS record
-  FROM (SELECT sequence_id, content, explode(content.frames) AS frame FROM sequences WHERE content.broken IS NULL)
-  GROUP BY sequence_id, frame.frame_id
+frames AS (  -- outer: else Spark would read each JSON twice, to ask first whether it has frames
+  SELECT place, sequence_id, inline_outer(content.frames) FROM sequences
 ),
 listed AS (
-  SELECT trim(value) AS sequence_id, collect_set(regexp_extract(path, '/([^/]+)[.]txt$', 1)) AS splits
-  FROM (SELECT _metadata.file_path AS path, value FROM read_files('/Volumes/main/blip/once/ImageSets', format => 'text', pathGlobFilter => '*.txt'))
-  WHERE trim(value) <> ''
-  GROUP BY trim(value)
+  SELECT sequence_id, collect_set(name) AS splits
+  FROM (SELECT name, explode_outer(from_json(value, 'ARRAY<STRING>')) AS sequence_id FROM (SELECT regexp_extract(path, '/ImageSets/([^/]+)[.]txt$', 1) AS name, main.blip.once_text(path, content) AS value FROM read_files('/Volumes/main/blip/once/ImageSets', format => 'binaryFile', pathGlobFilter => '*.txt')))
+  GROUP BY sequence_id
 ),
 regional AS (
-  SELECT split(trim(value), '[ \t]+')[0] AS sequence_id, first(get(split(trim(value), '[ \t]+'), 1)) AS region
-  FROM (SELECT value FROM (SELECT _metadata.file_path AS path, value FROM read_files('/Volumes/main/blip/once/ImageSets', format => 'text', pathGlobFilter => '*.txt')) WHERE path LIKE '%/region_type.txt')
-  WHERE trim(value) RLIKE '[^ \t]+[ \t]+[^ \t]+'
-  GROUP BY split(trim(value), '[ \t]+')[0]
+  SELECT words[0] AS sequence_id, first(words[1]) AS region
+  FROM (
+    SELECT split(line, '[ \t]+', 2) AS words
+    FROM (SELECT explode_outer(from_json(value, 'ARRAY<STRING>')) AS line FROM (SELECT regexp_extract(path, '/ImageSets/([^/]+)[.]txt$', 1) AS name, main.blip.once_text(path, content) AS value FROM read_files('/Volumes/main/blip/once/ImageSets', format => 'binaryFile', pathGlobFilter => '*.txt')) WHERE name = 'region_type')
+  )
+  WHERE size(words) = 2
+  GROUP BY words[0]
 ),
 joined AS (
-  SELECT i.*, f.record.frame AS frame, f.record.meta_info AS drive, r.region, coalesce(l.splits, array()) AS splits,
-         concat('data/', i.sequence_id, '/', i.sequence_id, '.json') AS json,
-         s.sequence_id IS NOT NULL AS has_json, s.content.broken IS NOT NULL AS is_broken,
-         f.frame_id IS NOT NULL AS has_record,
-         filter(
-           transform(
-             f.record.frame.annos.names,
-             (name, n) -> if(
-               get(get(try_element_at(f.record.frame.annos.boxes_2d, i.camera), n), 0) >= 0, name, NULL
-             )
-           ),
-           name -> name IS NOT NULL
-         ) AS seen
+  SELECT i.*, f.timestamp, f.weather, f.period, r.region, coalesce(l.splits, array()) AS splits,
+         try_element_at(f.seen, i.camera) AS seen, f.unfit, f.frame_id IS NOT NULL AS has_record,
+         concat(i.place, '/', i.sequence_id, '.json') AS json, s.place IS NOT NULL AS has_json,
+         s.content.problem AS broken
   FROM image_files i
-  LEFT JOIN sequences s ON i.sequence_id = s.sequence_id
-  LEFT JOIN frames f ON i.sequence_id = f.sequence_id AND i.frame_id = f.frame_id
+  LEFT JOIN sequences s ON i.sequence_id = s.sequence_id AND i.place = s.place
+  LEFT JOIN frames f ON i.sequence_id = f.sequence_id AND i.place = f.place AND i.frame_id = f.frame_id
   LEFT JOIN regional r ON i.sequence_id = r.sequence_id
   LEFT JOIN listed l ON i.sequence_id = l.sequence_id
 )
-SELECT sequence_id, frame_id, camera, image,
-       timestamp_millis(try_cast(frame.timestamp AS BIGINT)) AS timestamp,
-       coalesce(frame.meta_info.weather, drive.weather) AS weather,
-       coalesce(frame.meta_info.period, drive.period) AS period,
-       region,
-       get(
-         filter(array('train', 'val', 'test', 'raw_small', 'raw_medium', 'raw_large'), s -> array_contains(splits, s)), 0
-       ) AS split,
+SELECT sequence_id, frame_id, camera, image, timestamp_millis(timestamp) AS timestamp, weather, period, region,
+       get(filter(array('train', 'val', 'test', 'raw_small', 'raw_medium', 'raw_large'), split -> array_contains(splits, split)), 0) AS split,
        array_sort(array_distinct(seen)) AS classes,
        map_from_entries(
          transform(array_distinct(seen), class -> struct(class, size(filter(seen, other -> other = class))))
        ) AS counts,
        CASE WHEN NOT has_json THEN concat('no file ', json)
-            WHEN is_broken THEN concat(json, ' is not valid JSON')
+            WHEN broken IS NOT NULL THEN concat(json, ' ', broken)
             WHEN NOT has_record THEN concat('no record for frame ', frame_id, ' in ', json)
+            WHEN unfit IS NOT NULL THEN concat(unfit, ' of another form for frame ', frame_id, ' in ', json)
        END AS problem,
        modified, length,
        splits

@@ -1,7 +1,7 @@
 -- What BLIP's evaluation ranks by: the match logit + the ITC similarity.
 SELECT sequence_id, frame_id, camera, weather, period,
        round(blip_itm_logit(image, 'a bus at night')
-             + vector_inner_product(embedding, blip_text_embed('a bus at night')), 1) AS score
+             + blip_similarity(embedding, blip_text_embed('a bus at night')), 1) AS score
 FROM once_embeddings
 ORDER BY score DESC, image LIMIT 3;
 --> +-----------+-------------+------+-------+------+-----+

@@ -3,7 +3,7 @@ SELECT blip_model() AS model;
 --> +-----------------+
 --> |model            |
 --> +-----------------+
---> |demo@580f0f5a7dbd|
+--> |demo@9cb8c1de5aea|
 --> +-----------------+
 
 -- Embeddings of different models do not compare: which rows of a table were made by the session's?

@@ -18,6 +18,7 @@ FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE period <> 'night'), '
 --> +-----------+-------------+------+-------+-------+-----+
 --> |000000     |1616000000500|cam01 |rainy  |morning|4.7  |
 --> |000006     |1616021600000|cam03 |rainy  |noon   |4.4  |
+--> |000002     |1616007200500|cam01 |cloudy |morning|-4.4 |
 --> +-----------+-------------+------+-------+-------+-----+
 
 -- A table without embeddings: make them with blip_image_embed.

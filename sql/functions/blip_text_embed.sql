@@ -1,6 +1,6 @@
 -- The frames nearest to a sentence, without ITM. The sentence is embedded once, not once per row.
 SELECT sequence_id, frame_id, camera, weather, period,
-       round(vector_inner_product(embedding, blip_text_embed('a truck in the rain')), 2) AS similarity
+       round(blip_similarity(embedding, blip_text_embed('a truck in the rain')), 2) AS similarity
 FROM once_embeddings
 ORDER BY similarity DESC, image LIMIT 3;
 --> +-----------+-------------+------+-------+-------+----------+
@@ -12,9 +12,9 @@ ORDER BY similarity DESC, image LIMIT 3;
 --> +-----------+-------------+------+-------+-------+----------+
 
 -- Sentences that mean the same are near to each other.
-SELECT text, round(vector_inner_product(blip_text_embed('a truck in the rain'), blip_text_embed(text)), 2) AS similarity
+SELECT text, round(blip_similarity(blip_text_embed('a truck in the rain'), blip_text_embed(text)), 2) AS similarity
 FROM VALUES ('a truck in the rain'), ('a rainy day with a truck'), ('a pedestrian at night'), (NULL) AS t (text)
-ORDER BY similarity DESC;
+ORDER BY similarity DESC, text;
 --> +------------------------+----------+
 --> |text                    |similarity|
 --> +------------------------+----------+

@@ -3,8 +3,8 @@
 WITH candidates AS (
   SELECT *
   FROM once_embeddings
-  ORDER BY least(vector_inner_product(embedding, blip_text_embed('a car')),
-                 vector_inner_product(embedding, blip_text_embed('in the rain'))) DESC
+  ORDER BY least(blip_similarity(embedding, blip_text_embed('a car')),
+                 blip_similarity(embedding, blip_text_embed('in the rain'))) DESC
   LIMIT 256
 )
 SELECT sequence_id, frame_id, camera, weather, period, image, array_min(matches) AS score

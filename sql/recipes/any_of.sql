@@ -2,8 +2,8 @@
 WITH candidates AS (
   SELECT *
   FROM once_embeddings
-  ORDER BY greatest(vector_inner_product(embedding, blip_text_embed('a pedestrian')),
-                    vector_inner_product(embedding, blip_text_embed('a cyclist'))) DESC
+  ORDER BY greatest(blip_similarity(embedding, blip_text_embed('a pedestrian')),
+                    blip_similarity(embedding, blip_text_embed('a cyclist'))) DESC
   LIMIT 256
 )
 SELECT sequence_id, frame_id, camera, weather, period, image, array_max(matches) AS score

@@ -2,8 +2,8 @@
 WITH candidates AS (
   SELECT *
   FROM once_embeddings
-  ORDER BY vector_inner_product(embedding, blip_text_embed('a car'))
-           - vector_inner_product(embedding, blip_text_embed('at night')) DESC
+  ORDER BY blip_similarity(embedding, blip_text_embed('a car'))
+           - blip_similarity(embedding, blip_text_embed('at night')) DESC
   LIMIT 256
 )
 SELECT sequence_id, frame_id, camera, weather, period, image, least(matches[0], 1 - matches[1]) AS score

@@ -1,7 +1,7 @@
 -- Groups of look-alike frames: a camera's frames one after the other, as long as each resembles the one before.
 -- How alike is alike depends on the model: 0.95 suits the bundled one.
 WITH steps AS (
-  SELECT sequence_id, camera, frame_id, timestamp, vector_inner_product(embedding, lag(embedding) OVER drive) AS alike
+  SELECT sequence_id, camera, frame_id, timestamp, blip_similarity(embedding, lag(embedding) OVER drive) AS alike
   FROM once_embeddings
   WINDOW drive AS (PARTITION BY sequence_id, camera ORDER BY timestamp)
 ),

@@ -1,0 +1,1 @@
+"""A model's name, pixels, texts -> embeddings, patch features, match logits."""

@@ -1,0 +1,50 @@
+"""What the session wants -> the device, number type and threads that this process computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from blip_udfs.blip.checkpoint import ModelError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
+
+
+def choose_device(device: str) -> torch.device:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        device = next(name for name, works in available.items() if works)
+    if not available.get(device.partition(":")[0], False):
+        works = ", ".join(name for name in available if available[name])
+        raise ModelError(f"device '{device}' is not available here, only {works}; SET spark.blip.device = auto")
+    return torch.device(device)
+
+
+def device_of_task(device: str, gpus: Sequence[str]) -> str:
+    """`device`, or of the GPUs that Spark gave the task (spark.task.resource.gpu.amount) the first: the node's others
+    are other tasks'."""
+    taken = gpus and device in ("auto", "cuda") and torch.cuda.is_available()
+    return f"cuda:{gpus[0]}" if taken else device
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype '{dtype}': expected auto, {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def set_threads(threads: int) -> None:
+    """How many threads one forward pass may use: a task's cores, so that parallel workers do not fight for them."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def batch_size(device: str) -> int:
+    """Images per forward pass that suit the device: beyond it nothing is gained but memory is needed."""
+    return BATCH_SIZES[torch.device(device).type]

@@ -1,0 +1,93 @@
+"""A name -> its loaded model, of the family that its configuration names; kept, as a failure is for a while."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any
+
+import torch
+from cachetools import LRUCache, TTLCache
+
+from blip_udfs.blip import retrieval
+from blip_udfs.blip.checkpoint import Checkpoint, ModelError, find, read_json
+from blip_udfs.blip.devices import choose_device, choose_dtype, device_of_task, set_threads
+from blip_udfs.blip.family import Loader, Model
+
+__all__ = ["ModelError", "build", "device_of_task", "load", "set_threads"]
+
+FAMILIES: dict[str, Loader] = {"blip": retrieval.build}  # by model_type of config.json
+MODELS_KEPT = 2
+SECONDS_REMEMBERED = 300  # a model that did not load is not tried again for each row, but is once it may be mended
+BACKENDS = ("torch", "openvino")
+
+_models: LRUCache[Any, Model] = LRUCache(MODELS_KEPT)
+_failures: TTLCache[Any, str] = TTLCache(64, SECONDS_REMEMBERED)
+_loading = threading.RLock()
+
+
+def load(name: str, device: str = "auto", dtype: str = "auto", backend: str = "torch") -> Model:
+    """The model called `name`: `demo`, a local Hugging Face folder, or a hub id.
+
+    `device`: auto (cuda, else mps, else cpu), cpu, cuda, mps. `dtype`: auto (float32; half on cuda), float32,
+    bfloat16, float16. `backend`: torch, or openvino, which runs the vision encoder on a CPU. Loaded once per process
+    and said so on stderr; the weights stay mapped from their file, which all workers of a machine share. Raises
+    ModelError, remembered for five minutes.
+    """
+    with _loading:
+        wanted = (name, device, dtype, backend)
+        if wanted in _failures:
+            raise ModelError(_failures[wanted])
+        try:
+            return _load(name, device, dtype, backend)
+        except ModelError as error:
+            _failures[wanted] = str(error)
+            raise
+
+
+def _load(name: str, device: str, dtype: str, backend: str) -> Model:
+    files = find_once(name)
+    key = (files.stamp, device, dtype, backend)
+    if key not in _models:
+        began = time.monotonic()
+        model = _models[key] = build(files, device, dtype, backend)
+        kind = f"{model.device.type}, {str(model.dtype).removeprefix('torch.')}"
+        kind += "" if backend == "torch" else f", {backend}"
+        seconds = time.monotonic() - began
+        print(f"blip_udfs: loaded {model.label} from {files.folder} ({kind}) in {seconds:.1f} s", file=sys.stderr)
+    return _models[key]
+
+
+def find_once(name: str) -> Checkpoint:
+    """`find`, but a hub id is resolved once per process: asking the hub for each batch would cost a request."""
+    if name not in _found or not all(file.exists() for file in _found[name].files):
+        _found[name] = find(name)
+    return _found[name]
+
+
+_found: LRUCache[str, Checkpoint] = LRUCache(64)
+
+
+def build(files: Checkpoint, device: str = "auto", dtype: str = "auto", backend: str = "torch") -> Model:
+    where = choose_device(device)
+    kind = choose_dtype(dtype, where)
+    check_backend(backend, where, kind)
+    return family(files)(files, where, kind, backend)
+
+
+def family(files: Checkpoint) -> Loader:
+    model_type = read_json(files.config).get("model_type")
+    if model_type not in FAMILIES:
+        known = " or ".join(FAMILIES).upper()
+        raise ModelError(f"{files.config}: expected a {known} model for retrieval, got model_type {model_type!r}")
+    return FAMILIES[model_type]
+
+
+def check_backend(backend: str, device: torch.device, dtype: torch.dtype) -> None:
+    if backend not in BACKENDS:
+        raise ModelError(f"backend '{backend}': expected one of {', '.join(BACKENDS)}")
+    if backend == "openvino":
+        from blip_udfs.blip.openvino_vision import check
+
+        check(device, dtype)

@@ -1,0 +1,1 @@
+"""A seed -> a drawn world, and an ONCE tree of its pictures."""

@@ -1,0 +1,1 @@
+"""A tree, a path, bytes -> rows, bytes, pixels."""

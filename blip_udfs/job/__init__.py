@@ -1,0 +1,1 @@
+"""A tree -> a table of its embeddings, kept up to date."""

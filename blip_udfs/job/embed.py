@@ -1,0 +1,378 @@
+"""A dataset's tree -> a table of its embeddings, kept up to date: incremental, resumable, each image once per model.
+
+How a kill at any instant is survived. The images to embed are first written as a plan: Parquet files of at most
+`images_per_trigger` images each, beside the table. A stream (availableNow, with a checkpoint) reads one of them per
+trigger, embeds it and overwrites the partitions (sequence, batch), where `batch` is the name of the plan's file.
+What a killed trigger left is overwritten by the same rows when the stream repeats it; no other trigger writes there.
+A run first finishes the plan of the one before it and only then compares tree and table for a plan of its own.
+
+Spark's file sink would also be exactly-once, by a log beside the table; but nothing can then be removed from the table,
+and readers that do not know the log see what killed triggers left. Delta and Iceberg take the same calls as commits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from blip_udfs.files import known
+from blip_udfs.job import increment, narrow
+from blip_udfs.job.tables import Tables, ddl, names
+from blip_udfs.spark.extension import has_extension
+from blip_udfs.spark.session import register
+from blip_udfs.spark.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+IMAGES_A_TASK = 64  # of a trigger: small enough to spread evenly, eight batches or more of the model's
+IMAGES_A_TRIGGER = 1000  # or IMAGES_A_TASK per core, where that is more: a trigger takes seconds of its own
+LISTING_TASKS = 4  # per core: Spark alone would make one of every 32 files, 200,000 of a tree of 7 million
+MEASURED = 64  # images by which a dry run measures the speed
+OUTCOME = "value ARRAY<FLOAT>, reason STRING"
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run found and did, in images; `pruned` in rows. `images` went through triggers, in `trigger_seconds`;
+    `embedded` of them have an embedding, `similar` an earlier frame's. `expected_seconds`: what a dry run foresees."""
+
+    model: str
+    new: int
+    changed: int
+    failed_before: int
+    deleted: int
+    done_before: int
+    images: int = 0
+    embedded: int = 0
+    failed: int = 0
+    similar: int = 0
+    pruned: int = 0
+    trigger_seconds: float = 0.0
+    seconds: float = 0.0
+    expected_seconds: float | None = None
+
+
+def embed(
+    spark: SparkSession,
+    source: str,
+    table: str = "once_embeddings",
+    *,
+    dataset: str = "once",
+    where: str | None = None,
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    prune: bool = False,
+    prune_models: bool = False,
+    skip_similar: float | None = None,
+    images_per_trigger: int | None = None,
+    table_format: str = "parquet",
+    location: str | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> Summary:
+    """Embeds the images of the tree `source` that have no row in `table` for their path, modification time,
+    length and the session's model; creates the table and the view of its current rows (once_search for
+    once_embeddings) where they are missing.
+
+    `dataset`: a name of files.known.DATASETS, whose tree it is. `where`: SQL over its columns, which images.
+    `retry_failed`: also those whose row has no embedding. `dry_run`: writes nothing, says what there is to do and how
+    long it takes. `prune`: afterwards deletes the rows of images that were deleted or changed. `prune_models`:
+    afterwards deletes rows of other models, once each image has one of this. `skip_similar`: see similar.mark.
+    `images_per_trigger`: what is committed at once, so what a kill can cost; without it 1,000, or 64 per core where
+    that is more. `location`: a folder for the table, which a session with another catalog finds again. `on_event`
+    hears dictionaries: planned, working, trigger, pruned, finished.
+
+    An image that cannot be embedded keeps its row, with NULL for the embedding and the reason in `error`. Raises
+    ValueError for a table of other columns, for `prune_models` while images are missing, and for a Connect session.
+    """
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        raise ValueError(
+            "embed: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs embed"
+        )
+    tables = Tables(known.dataset(dataset))
+    register(spark)
+    from blip_udfs.spark import catalog as BF
+
+    model = spark.range(1).select(BF.blip_model()).collect()[0][0]
+    at_once = images_per_trigger or max(IMAGES_A_TRIGGER, IMAGES_A_TASK * spark.sparkContext.defaultParallelism)
+    settings = Settings.of_session(spark)
+    job = Job(spark, tables, source, table, where, retry_failed, skip_similar, at_once, model, settings, on_event)
+    with increment.setting(spark, "spark.sql.files.maxPartitionNum", str(LISTING_TASKS * job.cores)):
+        if dry_run:
+            return job.foresee()
+        create(spark, tables, table, table_format, location)
+        summary = job.run(prune, prune_models)
+    on_event({"event": "finished", **vars(summary)})
+    return summary
+
+
+@dataclass
+class Job:
+    """One run: the counts of its triggers so far, and what its parts need to know."""
+
+    spark: SparkSession
+    tables: Tables
+    source: str
+    table: str
+    where: str | None
+    retry_failed: bool
+    skip_similar: float | None
+    images_per_trigger: int
+    model: str
+    settings: Settings
+    on_event: Callable[[Event], None]
+    totals: Counter = field(default_factory=Counter)
+
+    def run(self, prune: bool, prune_models: bool) -> Summary:
+        started = time.monotonic()
+        increment.finish(self.spark, self.table)
+        if (unfinished := self.unfinished()) is not None:
+            self.on_event({"event": "resumed", "pending": unfinished})
+            self.drain()
+        found = self.plan()
+        show_current(self.spark, self.tables, self.table)
+        self.drain()
+        pruned = self.prune(prune_models) if prune or prune_models else 0
+        show_current(self.spark, self.tables, self.table)
+        seconds = round(time.monotonic() - started, 3)
+        return Summary(self.model, **found, **self.totals, pruned=pruned, seconds=seconds)
+
+    def foresee(self) -> Summary:
+        """What there is to do, and how long that takes at the speed of a few of the images, embedded twice."""
+        with self.compared() as images:
+            found, pending = counts(images), self.pending(images)
+            sample = pending.limit(MEASURED).localCheckpoint()
+            seconds = 0.0
+            for _ in range(2):  # the first loads the model
+                started = time.monotonic()
+                self.embeddings(sample, self.cores).write.format("noop").mode("overwrite").save()
+                seconds = time.monotonic() - started
+            expected = seconds * pending.count() / max(sample.count(), 1)
+        return Summary(self.model, **found, expected_seconds=round(expected, 3))
+
+    def stored(self) -> DataFrame:
+        if self.spark.catalog.tableExists(self.table):
+            return self.spark.table(self.table)
+        return self.spark.createDataFrame([], ddl(self.tables.row))
+
+    @contextmanager
+    def compared(self) -> Iterator[DataFrame]:
+        """increment.compare, listed and joined once."""
+        images = increment.compare(
+            self.spark, self.tables, self.source, self.stored(), self.where, self.model
+        ).persist()
+        try:
+            yield images
+        finally:
+            images.unpersist()
+
+    def pending(self, images: DataFrame) -> DataFrame:
+        wanted = ["new", "changed", *(["failed"] if self.retry_failed else [])]
+        return images.where(images.status.isin(wanted)).select(*names(self.tables.planned))
+
+    def plan(self) -> dict[str, int]:
+        """Writes which images to embed, in the order of the tree; how many there are of each status."""
+        with self.compared() as images:
+            found, pending = counts(images), self.pending(images)
+            if count := pending.count():
+                ordered = pending.orderBy(*self.tables.dataset.key)
+                files = ordered.write.mode("append").option("maxRecordsPerFile", self.images_per_trigger)
+                files.parquet(f"{self.folder}/plan")
+        self.on_event({"event": "planned", "model": self.model, "pending": count, **found})
+        return found
+
+    @property
+    def folder(self) -> str:
+        """Of this model's plan and checkpoint, in the table's own: they are dropped together. Readers skip names that
+        begin with _. What another model's run left waits there for that model's next one."""
+        return f"{increment.described(self.spark, self.table)['Location']}/_embed/{self.model.split('@')[-1]}"
+
+    def unfinished(self) -> int | None:
+        """Images of an earlier run's plan that are not in the table; None if there never was a plan."""
+        from pyspark.errors import AnalysisException
+
+        from blip_udfs.spark.lines import condition
+
+        try:
+            plan = self.spark.read.schema(ddl(self.tables.planned)).parquet(f"{self.folder}/plan")
+        except AnalysisException as error:
+            if condition(error) != "PATH_NOT_FOUND":
+                raise
+            return None
+        return (
+            plan.withColumn("batch", batch_name())
+            .join(self.stored().select("batch").distinct(), "batch", "left_anti")
+            .count()
+        )
+
+    def drain(self) -> None:
+        """Embeds what is planned and not embedded yet."""
+        query = self.start()
+        try:
+            while not query.awaitTermination(1):
+                self.on_event({"event": "working", "images": self.images_under_way(query)})
+        finally:
+            query.stop()
+        self.spark.catalog.refreshTable(self.table)
+
+    def start(self) -> StreamingQuery:
+        folder = self.folder
+        plan = (
+            self.spark.readStream.schema(ddl(self.tables.planned))
+            .option("maxFilesPerTrigger", 1)
+            .option("cleanSource", "delete")
+        )
+        images = plan.parquet(f"{folder}/plan").withColumn("batch", batch_name())
+        stream = images.writeStream.foreachBatch(self.trigger).trigger(availableNow=True)
+        return stream.option("checkpointLocation", f"{folder}/checkpoint").start()
+
+    def trigger(self, images: DataFrame, number: int) -> None:
+        """One micro-batch: embeds its images and puts the rows in their place. Where a worker is lost, the images that
+        end it are found, and get their reason in place of an embedding."""
+        started = time.monotonic()
+        try:
+            counted = self.write(images, [])
+        except Exception as error:
+            if not narrow.is_lost_worker(error):
+                raise
+            self.on_event({"event": "narrowing", "trigger": number})
+            counted = self.write(images, narrow.killers(images, self.attempt))
+        seconds = round(time.monotonic() - started, 3)
+        self.totals.update(counted | {"trigger_seconds": seconds})
+        self.on_event({"event": "trigger", **counted, "seconds": seconds})
+
+    def attempt(self, images: DataFrame) -> None:
+        self.embeddings(images, self.cores).write.format("noop").mode("overwrite").save()
+
+    def write(self, images: DataFrame, killers: list[str]) -> dict[str, int]:
+        """Embeds all but `killers` and puts the rows of all in their place; how many there are of each kind."""
+        from pyspark.sql import Observation
+        from pyspark.sql import functions as F
+
+        counted, kills = Observation(), F.col("image").isin(killers)
+        rows = self.embeddings(images.where(~kills), self.tasks).select(*names(self.tables.row))
+        rows = (rows.union(self.unread(images.where(kills))) if killers else rows).observe(
+            counted,
+            F.count(F.lit(1)).alias("images"),
+            F.count("embedding").alias("embedded"),
+            F.count("error").alias("failed"),
+            F.count("similar_to").alias("similar"),
+        )
+        with increment.setting(images.sparkSession, "spark.sql.shuffle.partitions", str(self.cores)):
+            increment.overwrite(rows.repartition(self.tables.dataset.partition), self.table)
+        return counted.get
+
+    def embeddings(self, images: DataFrame, tasks: int) -> DataFrame:
+        """With embedding, error and similar_to."""
+        from pyspark.sql import functions as F
+
+        from blip_udfs.job import similar
+        from blip_udfs.spark import worker
+
+        rows = images.repartition(tasks)
+        if self.skip_similar is None:
+            rows = rows.withColumn("similar_to", F.lit(None).cast("string"))
+        else:
+            rows = similar.mark(rows, self.tables.dataset, self.skip_similar).repartition(tasks)
+        own = F.when(F.col("similar_to").isNull(), F.col("image"))
+        outcome = F.pandas_udf(worker.with_settings(worker.embedded_or_why_not, self.settings), OUTCOME)(own)  # type: ignore[call-overload]
+        rows = rows.withColumn("outcome", outcome).withColumns(
+            {"embedding": F.col("outcome.value"), "error": F.col("outcome.reason")}
+        )
+        return rows if self.skip_similar is None else similar.spread(rows, self.tables.dataset)
+
+    @property
+    def cores(self) -> int:
+        return self.spark.sparkContext.defaultParallelism
+
+    @property
+    def tasks(self) -> int:
+        return max(self.cores, math.ceil(self.images_per_trigger / IMAGES_A_TASK))
+
+    def images_under_way(self, query: StreamingQuery) -> int:
+        """About how many images of the trigger at work are done, by its finished tasks."""
+        tracker = self.spark.sparkContext.statusTracker()
+        jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(str(query.runId))]
+        stages = [
+            tracker.getStageInfo(stage) for job in jobs if job and job.status == "RUNNING" for stage in job.stageIds
+        ]
+        tasks = [stage.numCompletedTasks for stage in stages if stage and stage.numTasks == self.tasks]
+        return max(tasks, default=0) * self.images_per_trigger // self.tasks
+
+    def unread(self, images: DataFrame) -> DataFrame:
+        """Rows of images that end their worker: with the reason, without an embedding."""
+        from pyspark.sql import functions as F
+
+        empty = {"embedding": F.lit(None).cast("array<float>"), "similar_to": F.lit(None).cast("string")}
+        return images.withColumns(empty | {"error": F.lit(narrow.reason())}).select(*names(self.tables.row))
+
+    def prune(self, prune_models: bool) -> int:
+        of_tree = (self.spark, self.tables, self.source)
+        files = increment.files(*of_tree)
+        rows = increment.outdated(*of_tree, self.stored(), files)
+        if prune_models:
+            rows = rows.union(increment.of_other_models(*of_tree, self.stored(), files, self.model))
+        count = increment.remove(self.spark, self.table, rows.distinct())
+        self.on_event({"event": "pruned", "rows": count})
+        return count
+
+
+def counts(images: DataFrame) -> dict[str, int]:
+    """How many images of increment.compare have each status."""
+    found = {row["status"]: row["count"] for row in images.groupBy("status").count().collect()}
+    fields = {
+        "new": "new",
+        "changed": "changed",
+        "failed": "failed_before",
+        "deleted": "deleted",
+        "done": "done_before",
+    }
+    return {field: found.get(status, 0) for status, field in fields.items()}
+
+
+def batch_name() -> Column:
+    """Of a plan's file, which no other run gives again: the place of its rows in the table."""
+    from pyspark.sql import functions as F
+
+    return F.substring_index("_metadata.file_name", ".", 1)
+
+
+def create(spark: SparkSession, tables: Tables, table: str, table_format: str, location: str | None) -> None:
+    """The table, unless it is there. What a session with another catalog wrote to `location` is found again."""
+    if not spark.catalog.tableExists(table):
+        is_filled = location is not None and increment.exists(spark, location)
+        where = f"LOCATION '{location}'" if location else ""
+        partitions = ", ".join(tables.place)
+        spark.sql(
+            f"CREATE TABLE {table} ({ddl(tables.row)}) USING {table_format} PARTITIONED BY ({partitions}) {where}"
+        )
+        if is_filled and not increment.has_transactions(spark, table):
+            spark.sql(f"ALTER TABLE {table} RECOVER PARTITIONS")
+    if (columns := spark.table(table).columns) != names(tables.row):
+        raise ValueError(
+            f"table {table}: expected the columns {', '.join(names(tables.row))}, it has {', '.join(columns)}; name "
+            "another table, which embed creates"
+        )
+
+
+def show_current(spark: SparkSession, tables: Tables, table: str) -> None:
+    """The view of the table's rows that a search wants: of the session's model, with an embedding, and of images that
+    were embedded again only the newest."""
+    view = f"{table.removesuffix('_embeddings')}_search"
+    kind, view = ("VIEW", view) if has_extension(spark) else ("TEMPORARY VIEW", view.split(".")[-1])
+    newer = f"(SELECT image, model, version FROM {table} WHERE version > 1)"
+    same = "newer.image = row.image AND newer.model = row.model AND newer.version > row.version"
+    replaced = spark.sql(f"SELECT 1 FROM {table} AS row JOIN {newer} AS newer ON {same} LIMIT 1").collect()
+    columns = ", ".join(names(tables.searched))
+    spark.sql(
+        f"CREATE OR REPLACE {kind} {view} AS SELECT /*+ BROADCAST(newer) */ {columns} FROM {table} AS row "
+        + (f"LEFT ANTI JOIN {newer} AS newer ON {same} " if replaced else "")
+        + "WHERE model = blip_model() AND error IS NULL"
+    )

@@ -1,0 +1,1 @@
+"""Models, ways to run them -> figures: quality, speed, memory."""

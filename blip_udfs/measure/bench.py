@@ -1,0 +1,223 @@
+"""This package and its alternatives, interleaved in one run -> medians, spread and ratios beside the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blip_udfs.measure.bench_alternatives import (
+    SENTENCE,
+    Transformers,
+    base_model,
+    drawn,
+    scan,
+    sentence_of,
+    session,
+    stored,
+    vectors,
+)
+
+if TYPE_CHECKING:
+    from blip_udfs.blip.family import Model
+
+TOKENS = (5, 9, 20, 35)
+NOTEBOOK_TOKENS = 35  # what the notebooks pad every text to
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way of doing the work; `ratio`, how many times faster than it the first way is; None where none is asked."""
+
+    task: str
+    way: str
+    value: float
+    unit: str
+    spread: float  # (slowest - fastest) / median of the rounds
+    ratio: float | None
+    rounds: int
+
+
+def interleaved(
+    task: str, unit: str, work: int | list[int], ways: dict[str, Callable[[], Any]], rounds: int
+) -> list[Result]:
+    """Each way once to warm up, then `rounds` times in turn; the first is ours. `work` is what a call does, of all ways
+    or of each. Ratios are of rates, medians over rounds."""
+    amounts = dict(zip(ways, work, strict=True)) if isinstance(work, list) else dict.fromkeys(ways, work)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, run in ways.items():
+            taken = timed(run)
+            if turn:
+                seconds[name].append(taken)
+    rates = {name: [amounts[name] / taken for taken in own] for name, own in seconds.items()}
+    ours = rates[next(iter(ways))]
+    out = []
+    for name, own in rates.items():
+        ratio = statistics.median(mine / theirs for theirs, mine in zip(own, ours, strict=True))
+        out.append(
+            Result(task, name, round(statistics.median(own), 2), unit, spread(seconds[name]), round(ratio, 2), rounds)
+        )
+    return out
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def spread(seconds: list[float]) -> float:
+    """(slowest - fastest) / median."""
+    return round((max(seconds) - min(seconds)) / statistics.median(seconds), 2)
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on."""
+    import pyspark
+    import torch
+    import transformers
+
+    names = [line.split(":")[1].strip() for line in cpu_lines() if line.startswith("model name")]
+    return {
+        "processor": f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU",
+        "versions": f"Spark {pyspark.__version__}, torch {torch.__version__}, transformers {transformers.__version__}",
+    }
+
+
+def cpu_lines() -> list[str]:
+    file = Path("/proc/cpuinfo")
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def embed(folder: Path, rounds: int) -> list[Result]:
+    """JPEG files of 1920x1020 px through SQL to a Parquet table, and by transformers' loop."""
+    from blip_udfs.blip.model import load, set_threads
+    from blip_udfs.files.images import pixels
+
+    model, root = base_model(folder / "base"), drawn(folder, 2, 6, (1920, 1020))
+    files = sorted((root / "data").rglob("*.jpg"))
+    spark, theirs = session(folder, str(model)), Transformers(model)
+    engine, compiled = load(str(model)), load(str(model), backend="openvino")
+    paths = spark.createDataFrame([(str(file),) for file in files], "image STRING").repartition(os.cpu_count() or 1)
+    paths.localCheckpoint().createOrReplaceTempView("files")
+
+    def through_sql() -> None:
+        spark.sql("SELECT image, blip_image_embed(image) AS embedding FROM files").write.mode("overwrite").parquet(
+            str(folder / "embeddings")
+        )
+
+    def in_plain_python(blip: Model) -> None:
+        set_threads(os.cpu_count() or 1)
+        for start in range(0, len(files), blip.batch_size):
+            chunk = files[start : start + blip.batch_size]
+            blip.embed_images(np.stack([pixels(str(file), blip.image_size) for file in chunk]))
+
+    ways: dict[str, Callable[[], Any]] = {
+        "blip_image_embed, SQL to Parquet": through_sql,
+        "this engine in plain Python": partial(in_plain_python, engine),
+        "transformers, batches of 8": lambda: theirs.embed(files),
+        "this engine in plain Python, backend openvino": partial(in_plain_python, compiled),
+    }
+    return interleaved("embed", "images/s", len(files), ways, rounds)
+
+
+def itm(folder: Path, rounds: int, rows: int = 256) -> list[Result]:
+    """One sentence and the stored patch features of as many images as the cascade has candidates, through SQL; a
+    quarter of them, for less waiting, by transformers in batches of 32, and row by row."""
+    from blip_udfs.blip.features import unpack_features
+
+    model = base_model(folder / "base")
+    spark, theirs = session(folder, str(model)), Transformers(model)
+    files = stored(folder / "features", rows, spark.sql("SELECT blip_model()").collect()[0][0].partition("@")[2])
+    spark.read.parquet(str(files)).createOrReplaceTempView("stored")
+    few = spark.table("stored").limit(rows // 4).collect()
+    features = np.stack([unpack_features(bytes(blob)).astype(np.float32) for (blob,) in few])
+    out: list[Result] = []
+
+    def through_sql(text: str) -> list:
+        return spark.sql(f"SELECT sum(blip_itm(features, '{text}')) FROM stored").collect()
+
+    for tokens in TOKENS:
+        text = sentence_of(tokens, theirs.tokenizer)
+        ways: dict[str, Callable[[], Any]] = {
+            "blip_itm on stored features, SQL": partial(through_sql, text),
+            "transformers, batches of 32": partial(theirs.match, features, text),
+        }
+        if tokens == 9:
+            ways["the notebooks' way, row by row"] = partial(theirs.match, features, text, 1, NOTEBOOK_TOKENS)
+        work = [rows, *[len(features)] * (len(ways) - 1)]
+        out += interleaved(f"itm, {tokens} tokens", "pairs/s", work, ways, rounds)
+    return out
+
+
+def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
+    """The ten rows nearest to a sentence among a million vectors in Parquet: the sentence as a constant in SQL, its
+    vector as a literal array in SQL, and a plain scan of the same files by pyarrow and numpy."""
+    spark = session(folder, str(base_model(folder / "base")))
+    files = str(vectors(folder / f"vectors_{rows}", rows))
+    spark.read.parquet(files).createOrReplaceTempView("vectors")
+    wanted = np.array(spark.sql(f"SELECT blip_text_embed('{SENTENCE}')").first()[0], np.float32)  # type: ignore[index]
+    literal = f"array({', '.join(f'{value!r}F' for value in wanted.tolist())})"
+
+    def nearest(vector: str) -> list:
+        query = f"SELECT id, blip_similarity(embedding, {vector}) AS similarity FROM vectors"
+        return spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "ORDER BY similarity to blip_text_embed('...')": partial(nearest, f"blip_text_embed('{SENTENCE}')"),
+        "the same with a literal array": partial(nearest, literal),
+        "pyarrow and numpy": partial(scan, files, wanted),
+    }
+    return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds) + growth(folder, rounds)
+
+
+def growth(folder: Path, rounds: int) -> list[Result]:
+    """The same query over more rows, which takes as many times longer if it grows linearly."""
+    spark, sizes = session(folder, "demo"), [1_000_000, 4_000_000]
+    ways: dict[str, Callable[[], Any]] = {}
+    for rows in sizes:
+        spark.read.parquet(str(vectors(folder / f"vectors_{rows}", rows))).createOrReplaceTempView(f"vectors_{rows}")
+        vector = "array_repeat(CAST(0.0625 AS FLOAT), 256)"
+        query = f"SELECT id, blip_similarity(embedding, {vector}) AS similarity FROM vectors_{rows}"
+        ways[f"top 10 of {rows:,} x 256"] = spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect
+    return interleaved("rows per second as a table grows", "rows/s", sizes, ways, rounds)
+
+
+def cascade(folder: Path, rounds: int) -> list[Result]:
+    """The bundled model over 2,000 drawn images: the cascade of 256 candidates, and every row scored."""
+    root = drawn(folder, 100, 10, (960, 510))
+    spark = session(folder, "demo")
+    spark.sql(f"CREATE OR REPLACE TEMPORARY VIEW once AS SELECT * FROM read_once('{root}')")
+    made = spark.sql("SELECT image, blip_image_embed(image) AS embedding FROM once")
+    made.write.mode("overwrite").parquet(str(folder / "cascade"))
+    spark.read.parquet(str(folder / "cascade")).createOrReplaceTempView("embedded")
+
+    def ranked(candidates: int) -> list:
+        spark.conf.set("spark.blip.search.candidates", candidates)
+        query = "SELECT image, blip_itm(image, 'a car driving on an intersection') AS score FROM embedded"
+        return spark.sql(f"{query} ORDER BY score DESC LIMIT 3").collect()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "cascade, 256 candidates": partial(ranked, 256),
+        "every row scored": partial(ranked, 0),
+    }
+    return interleaved("search of 2,000 images", "queries/s", 1, ways, rounds)
+
+
+SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
+    "embed": embed,
+    "itm": itm,
+    "search": search,
+    "cascade": cascade,
+}

@@ -1,0 +1,156 @@
+"""Figures of retrieval and speed -> Markdown tables, JSON and plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blip_udfs.measure import bench, evaluate, quality
+from blip_udfs.measure.bench import SPEED
+from blip_udfs.measure.bench_footprint import FOOTPRINT, plot_profile
+from blip_udfs.spark.session import start
+
+
+def report(
+    source: str,
+    images: str | None,
+    split: str,
+    count: int,
+    candidates: tuple[int, ...],
+    full: bool,
+    sentences: int,
+    model: str,
+    out: Path,
+) -> None:
+    """Writes evaluation.md, evaluation.json, recall.png and, for a drawn tree, calibration.png to `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+    spark = start("evaluate", "local[*]", settings)
+    try:
+        is_tree = not source.endswith(".json")
+        root = str(Path(source).resolve())
+        data = evaluate.drawn(spark, root, count) if is_tree else evaluate.karpathy(spark, source, images or "", split)
+        rows = evaluate.evaluate(data, candidates, full)
+        figures: dict = {"recall": [asdict(row) for row in rows], "chance": evaluate.chance(data.truth)}
+        parts = [recall_table(rows, figures["chance"], data.truth.shape)]
+        evaluate.plot(rows, out / "recall.png")
+        if is_tree and sentences:
+            table, found = quality.precision(spark, evaluate.scenes(spark, root), sentences)
+            figures["precision"] = [asdict(row) for row in table]
+            figures["calibration"] = {name: getattr(found, name) for name in ("threshold", "precision", "recall")}
+            parts += [precision_table(table), calibration_line(found)]
+            quality.plot(found, out / "calibration.png")
+    finally:
+        spark.stop()
+    text = "\n\n".join(parts) + "\n"
+    (out / "evaluation.md").write_text(text)
+    (out / "evaluation.json").write_text(json.dumps(figures, indent=1))
+    click.echo(text)
+    click.echo(f"Written to {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def recall_table(rows: list[evaluate.Row], chance: dict[str, float], shape: tuple[int, ...]) -> str:
+    names = list(chance)
+    body = [[row.method, f"{row.pairs:,}", *(row.figures[name] for name in names)] for row in rows]
+    body.append(["chance", "", *(chance[name] for name in names)])
+    title = f"Recall, %, of {shape[0]:,} images and {shape[1]:,} texts (TR: image to texts, IR: text to images)"
+    return f"{title}\n\n{markdown(['ranked by', 'ITM pairs', *names], body)}"
+
+
+def precision_table(rows: list[quality.Precision]) -> str:
+    body = [[row.group, row.sentences, row.itc, row.cascade, row.full] for row in rows]
+    head = ["sentences about", "number", "ITC alone", f"cascade, {quality.CANDIDATES} candidates", "ITM of all images"]
+    return f"Mean precision@10\n\n{markdown(head, body)}"
+
+
+def calibration_line(found: quality.Calibration) -> str:
+    return (
+        f"`blip_itm` > {found.threshold:.2f} keeps {found.recall:.0%} of the true pairs, and {found.precision:.0%} of "
+        f"what it keeps is true ({len(found.true):,} true pairs, {len(found.false):,} false)."
+    )
+
+
+TASKS = SPEED | FOOTPRINT
+STEADY = 0.15  # the widest spread of a figure that a page shows
+BEGIN, END = "<!-- measured by blip-udfs bench -->\n", "<!-- end -->"
+
+
+def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, page: Path | None = None) -> None:
+    """Prints what `bench` measures of the tasks (all of them when none is named), and leaves it in the folder; writes
+    all that the folder has, from earlier runs too, into a page, and the profile as a picture beside it."""
+    around = around_table(page) if page else ("", "")  # a page without a place for it is refused before hours are spent
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {task: folder / f"{task}.json" for task in TASKS}
+    for task in tasks or TASKS:
+        rows = [asdict(row) for row in TASKS[task](folder, rounds)]
+        files[task].write_text(json.dumps({"machine": bench.machine(), "results": rows}, indent=1))
+    runs = {task: json.loads(file.read_text()) for task, file in files.items() if file.exists()}
+    own = [runs[task] for task in tasks or TASKS]
+    click.echo(json.dumps(own, indent=1) if as_json else speed_table(own))
+    if page:
+        page.write_text(page_table(list(runs.values())).join(around), encoding="utf-8")
+        if "profile" in runs:
+            plot_profile(results(runs["profile"]), page.with_name("profile.png"))
+
+
+def around_table(page: Path) -> tuple[str, str]:
+    """What stands before and behind a page's table; of a page that is not there, nothing. Raises ValueError for a page
+    without a place for it."""
+    text = page.read_text(encoding="utf-8") if page.exists() else BEGIN + END
+    before, begins, rest = text.partition(BEGIN)
+    _, ends, after = rest.partition(END)
+    if not (begins and ends):
+        raise ValueError(
+            f"{page}: expected the lines {BEGIN.strip()} and {END}, between which the table goes, found none; add "
+            "them, or name a file that is not there"
+        )
+    return before + begins, f"\n{ends}{after}"
+
+
+def results(run: dict[str, Any]) -> list[bench.Result]:
+    return [bench.Result(**row) for row in run["results"]]
+
+
+def machines(runs: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys("; ".join(run["machine"].values()) for run in runs))
+
+
+def speed_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Each machine once, then a row per way of all tasks; `runs` are what `measured` keeps."""
+    rows = [row for run in runs for row in results(run)]
+    body = [[row.task, row.way, f"{row.value:g} {row.unit}", row.ratio or "", spread_of(row)] for row in rows]
+    return f"{machines(runs)}\n\n{markdown(['task', 'way', 'median', RATIO, 'spread'], body)}"
+
+
+RATIO = "the first way is x times as fast"
+OF_NO_CLOCK = ("GB", "%")  # units of what depends little on how fast a machine is
+
+
+def page_table(runs: Sequence[dict[str, Any]]) -> str:
+    """As speed_table, but with what holds elsewhere too: ratios, not rates, and of them the steady ones."""
+    rows = [row for run in runs for row in results(run)]
+    firsts = {row.task: row for row in reversed(rows)}
+    shown = [row for row in rows if is_steady(row, firsts[row.task])]
+    body = [[row.task, row.way, row.ratio or f"{row.value:g} {row.unit}", spread_of(row)] for row in shown]
+    return f"{machines(runs)}\n\n{markdown(['task', 'way', f'{RATIO}, or what it takes', 'spread'], body)}"
+
+
+def is_steady(row: bench.Result, first: bench.Result) -> bool:
+    """A ratio is as steady as both of its ways; a time that was taken once says nothing."""
+    if row.ratio is None:
+        return row.unit in OF_NO_CLOCK and row.spread <= STEADY
+    return row.rounds > 1 and max(row.spread, first.spread) <= STEADY
+
+
+def spread_of(row: bench.Result) -> str:
+    return f"{row.spread:.0%}" if row.rounds > 1 else "one run"

@@ -1,0 +1,1 @@
+"""The catalog of functions -> the reference page, the Databricks script."""

@@ -1,0 +1,1 @@
+"""A table of embeddings, sentences -> ranked rows, pages, sheets."""

@@ -1,0 +1,172 @@
+"""A table of images and embeddings, sentences or a picture -> candidates by ITC -> ITM -> ranked rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from blip_udfs.results.candidates import SIMILARITY, Names, measured
+from blip_udfs.results.candidates import candidates as chosen_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+RANK = "blip_rank"
+
+
+def search(
+    df: DataFrame,
+    query: str | Sequence[str] = (),
+    k: int = 10,
+    candidates: int = 256,
+    one_per: str | None = None,
+    image: str = "image",
+    embedding: str = "embedding",
+    *,
+    any_of: bool = False,
+    but_not: str | Sequence[str] = (),
+    like: str | bytes | None = None,
+    seconds: float | None = None,
+    where: str | None = None,
+) -> DataFrame:
+    """The `k` rows of `df` that match best, with their `score`, best first.
+
+    One sentence: BLIP's retrieval protocol (arXiv 2201.12086, section 4.1; upstream train_retrieval.py). The
+    `candidates` rows whose stored `embedding` is nearest to the text (0 = all rows), ranked by match logit + ITC
+    similarity.
+
+    Several sentences, or some in `but_not`: the score is a probability. An image must match all sentences (`any_of`:
+    one of them) and none of `but_not`, so that it is the least of blip_itm of the sentences (the greatest) and of
+    1 - blip_itm of each in `but_not`. Candidates are chosen in the same way by similarity.
+
+    `like`, a picture (bytes, path or URI) in place of sentences: the score is the similarity of the embeddings.
+
+    Rows whose `model` is another than the session's, older `version`s of an image and rows with an `error` in place of
+    an embedding take no part; where nothing but rows of another model is left, Spark raises an error that names it.
+    Rows whose embedding cannot be compared (NULL, NaN, zero, another length) come behind the others, and images that
+    do not decode last. `one_per` keeps the best row per value of that column, and chooses candidates so that `k`
+    values come back where the table has as many; `seconds` keeps the best per sequence_id, or value of `one_per`, and
+    so many seconds of `timestamp`. `where`, a condition in SQL, is asked of the rows after their versions: of an image
+    that has changed it does not bring the old one back.
+
+    A column `score` of `df` is replaced.
+
+    Raises ValueError for a `k` below 1, negative `candidates`, `seconds` that are not above 0, sentences beside
+    `like` or neither, or a column that `df` does not have; Spark raises ImageError for a picture in `like` that does
+    not decode.
+    """
+    from pyspark.sql import functions as F
+
+    wanted, unwanted = sentences(query), sentences(but_not)
+    group = [one_per or "sequence_id"] if one_per or seconds else []
+    needed = [image, embedding, *group, *(["timestamp"] if seconds is not None else [])]
+    check_arguments(df, k, candidates, needed)
+    check_question(wanted, unwanted, like, seconds)
+    names = Names.of(df, image, embedding)
+    near, size, ours = (
+        likeness(df, embedding, like) if like is not None else nearness(df, embedding, wanted, unwanted, any_of)
+    )
+    rows = measured(df.drop("score"), names, near, size, ours, where)
+    if like is not None:
+        scored = chosen_of(rows, names, 0, [], k, ours).withColumn("score", F.col(SIMILARITY))
+    else:
+        chosen = chosen_of(rows, names, candidates, groups(group, seconds), k, ours)
+        scored = chosen.withColumn("score", match(image, wanted, unwanted, any_of).cast("double"))
+    return best_per(scored.drop(SIMILARITY), groups(group, seconds)).orderBy(F.desc_nulls_last("score")).limit(k)
+
+
+def sentences(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def check_arguments(df: DataFrame, k: int, candidates: int, columns: list[str]) -> None:
+    if k < 1:
+        raise ValueError(f"k: expected 1 or more rows, got {k}")
+    if candidates < 0:
+        raise ValueError(f"candidates: expected 0 (all rows) or more, got {candidates}")
+    missing = [column for column in columns if column not in df.columns]
+    if missing:
+        raise ValueError(f"expected a column {missing[0]}, the table has {', '.join(df.columns)}; name another")
+
+
+def check_question(wanted: list[str], unwanted: list[str], like: str | bytes | None, seconds: float | None) -> None:
+    if like is None and not wanted:
+        raise ValueError("expected a sentence or a picture in `like` to search for, got neither")
+    if like is not None and (wanted or unwanted):
+        raise ValueError("expected sentences or a picture in `like`, got both; search twice and join the rows")
+    if seconds is not None and seconds <= 0:
+        raise ValueError(f"seconds: expected more than 0, got {seconds}")
+
+
+def nearness(
+    df: DataFrame, embedding: str, wanted: list[str], unwanted: list[str], any_of: bool
+) -> tuple[Column, int, str]:
+    """ITC similarity to the sentences: to one, to the least (any: most) similar of several, less the unwanted's; the
+    length of their embeddings, and the model that made them."""
+    from pyspark.sql import functions as F
+
+    from blip_udfs.spark import catalog as BF
+
+    texts = [BF.blip_text_embed(F.lit(text)) for text in (*wanted, *unwanted)]
+    # evaluated here, once, for Spark evaluates a Python function per row
+    ((*vectors, ours),) = df.sparkSession.range(1).select(*texts, BF.blip_model()).collect()
+    products = [BF.blip_similarity(F.col(embedding), vector(each)) for each in vectors]
+    near = combined(products[: len(wanted)], any_of)
+    return near - combined(products[len(wanted) :], True) if unwanted else near, len(vectors[0]), ours
+
+
+def likeness(df: DataFrame, embedding: str, like: str | bytes) -> tuple[Column, int, str]:
+    """ITC similarity to a picture; the length of its embedding, and the model that made it."""
+    from pyspark.sql import functions as F
+
+    from blip_udfs.spark import catalog as BF
+
+    picture = BF.blip_image_embed(F.lit(like))
+    ((seen, ours),) = df.sparkSession.range(1).select(picture, BF.blip_model()).collect()
+    return BF.blip_similarity(F.col(embedding), vector(seen)), len(seen), ours
+
+
+def vector(numbers: Sequence[float]) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.array(*map(F.lit, numbers)).cast("array<float>")
+
+
+def combined(columns: list[Column], any_of: bool) -> Column:
+    """The greatest of the columns if one is enough, else the least; of one column, itself."""
+    from pyspark.sql import functions as F
+
+    return columns[0] if len(columns) == 1 else (F.greatest if any_of else F.least)(*columns)
+
+
+def match(image: str, wanted: list[str], unwanted: list[str], any_of: bool) -> Column:
+    """Match logit + ITC of one sentence; of more, the probability that all hold and no unwanted one does."""
+    from pyspark.sql import functions as F
+
+    from blip_udfs.spark import catalog as BF
+
+    if len(wanted) == 1 and not unwanted:
+        return BF.try_blip_itm_logit(image, wanted[0]) + F.coalesce(SIMILARITY, F.lit(-1.0).cast("float"))
+    matches = BF.try_blip_itm_many(image, [*wanted, *unwanted])  # one pass over the image
+    found = combined([matches[index] for index in range(len(wanted))], any_of)
+    absent = [1 - matches[index] for index in range(len(wanted), len(wanted) + len(unwanted))]
+    return combined([found, *absent], False)
+
+
+def groups(columns: list[str], seconds: float | None) -> list[Column]:
+    """What rows have in common of which the best is shown: values of columns, and so many seconds of `timestamp`."""
+    from pyspark.sql import functions as F
+
+    same = [F.col(column) for column in columns]
+    return [*same, F.floor(F.col("timestamp").cast("double") / seconds)] if seconds else same
+
+
+def best_per(scored: DataFrame, same: list[Column]) -> DataFrame:
+    """Of rows that have the same in common, the one with the highest score."""
+    if not same:
+        return scored
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    best_first = Window.partitionBy(*same).orderBy(F.desc_nulls_last("score"))
+    return scored.withColumn(RANK, F.row_number().over(best_first)).where(F.col(RANK) == 1).drop(RANK)

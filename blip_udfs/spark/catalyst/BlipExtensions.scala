@@ -1,0 +1,40 @@
+package org.apache.spark.sql.blip
+
+import org.apache.spark.SPARK_VERSION
+import org.apache.spark.internal.Logging
+import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
+
+/** `spark.sql.extensions`: only wires. Each part is its own file. A Spark that the jar does not fit is left as it was. */
+class BlipExtensions extends (SparkSessionExtensions => Unit) with Logging {
+  override def apply(extensions: SparkSessionExtensions): Unit =
+    try problem match {
+      case None => wire(extensions)
+      case Some(why) => leave(why)
+    } catch { case error: LinkageError => leave(s"${error.getMessage} is not there") }
+
+  private def wire(extensions: SparkSessionExtensions): Unit = {
+    val scalars = Manifest.scalars.map { record =>
+      if (record.role.contains("similarity")) Similarity.description(record) else ScalarFunction.description(record)
+    }
+    val tables = Seq(ReadOnce.description(Manifest.withRole("once")), Search.description(Manifest.withRole("search")))
+    scalars.foreach(extensions.injectFunction)
+    tables.foreach(extensions.injectTableFunction)
+    scalars.foreach(Shims.known)
+    tables.foreach(Shims.knownTable)
+    extensions.injectPostHocResolutionRule(_ => Pin)
+    extensions.injectOptimizerRule(session => TextOnce(classic(session)))
+    extensions.injectPreCBORule(session => Cascade(classic(session)))
+    extensions.injectPreCBORule(_ => Together)
+    extensions.injectPreCBORule(_ => SortOnce)
+  }
+
+  private def problem: Option[String] =
+    if (!SPARK_VERSION.startsWith(Manifest.spark + ".")) Some(s"it is for Spark ${Manifest.spark}")
+    else Links.missing.map(name => s"$name is not there")
+
+  private def leave(why: String): Unit = logWarning(
+    s"blip-udfs' jar does not fit this Spark, $SPARK_VERSION, whose session starts without it: $why; " +
+      "name the jar that 'blip-udfs conf' prints beside this Spark")
+
+  private def classic(session: SparkSession): shims.SparkSession = session.asInstanceOf[shims.SparkSession]
+}

@@ -1,0 +1,132 @@
+package org.apache.spark.sql.blip
+
+import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.catalyst.expressions.aggregate.{AggregateExpression, AggregateFunction, Complete, Max}
+import org.apache.spark.sql.catalyst.plans.LeftOuter
+import org.apache.spark.sql.catalyst.plans.logical._
+import org.apache.spark.sql.types.{BinaryType, BooleanType, FloatType, IntegerType, StringType}
+
+/**
+ * BLIP's choice of candidates (arXiv 2201.12086, section 4.1): the rows whose stored embedding is nearest to a text's.
+ * Rows of another model than `ours`, older versions of an image and images that could not be embedded are none; rows
+ * whose embedding cannot be compared (NULL, NaN, zero, another length) come behind the others.
+ *
+ * @param columns the embedding, and the relation's model, version and error where it has them
+ * @param newest  see Newest
+ */
+case class Nearest(
+    relation: LogicalPlan,
+    image: Expression,
+    columns: Map[String, Expression],
+    newest: Option[LogicalPlan],
+    text: Expression,
+    ours: Expression) {
+  import Nearest._
+
+  private val vector = columns(Visible.embedding)
+  private val model = columns.get("model")
+  private val failed = columns.get("error").map(error => And(IsNotNull(error), IsNull(vector)))
+  private val (rows, isOld) = newest.fold((relation, Option.empty[Expression])) { newest =>
+    val (joined, isOld) = Newest.joined(relation, newest, image, model, columns("version"))
+    (joined, Some(isOld))
+  }
+  private val product =
+    Alias(If(EqualTo(Size(vector), Size(text)), Shims.innerProduct(vector, text), nothing), "blip_product")()
+  private val near = Alias(usable(product.toAttribute), "blip_similarity")()
+
+  /** Whether an image is patch features of another model, which `ours` cannot read. */
+  private val madeByAnother: Option[Expression] = digest.map { digest =>
+    And(EqualTo(Substring(image, Literal(1), Literal(known.magic.length)), Cast(Literal(known.magic), BinaryType)),
+      Not(EqualTo(digest, Cast(Substring(ours, Literal(-known.digits), Literal(known.digits)), BinaryType))))
+  }
+
+  private def digest: Option[Expression] =
+    if (image.dataType == BinaryType) Some(Substring(image, Literal(known.digest), Literal(known.digits))) else None
+
+  /** Why a row is no candidate: NULL where it is one. */
+  private val refused: Option[Alias] = {
+    val others = model.map(isOfAnother).toSeq ++ madeByAnother
+    val reasons = others.map(_ -> OTHER) ++ (isOld ++ failed).map(_ -> PAST)
+    if (reasons.isEmpty) None
+    else Some(Alias(CaseWhen(reasons.map { case (is, why) => is -> Literal(why) }), "blip_refused")())
+  }
+
+  /** Similarity to the text, NULL where there is none. */
+  val similarity: Attribute = near.toAttribute
+
+  /** The relation's columns and the similarity, of every row that may be a candidate. */
+  def all: LogicalPlan = Project(relation.output :+ similarity, allowed)
+
+  private def allowed: LogicalPlan = refused.fold(measured)(why => Filter(IsNull(why.toAttribute), measured))
+
+  /** The same of the `count` nearest, in one partition. */
+  def nearest(count: Int): LogicalPlan = taken(count, measured, Nil)
+
+  private def taken(count: Int, rows: LogicalPlan, before: Seq[SortOrder]): LogicalPlan = {
+    val candidatesFirst = refused.map(why => SortOrder(why.toAttribute, Ascending, NullsFirst, Nil))
+    val order = (candidatesFirst ++ before).toSeq :+ SortOrder(similarity, Descending, NullsLast, Nil)
+    val first = Limit(Literal(count, IntegerType), Sort(order, global = true, rows))
+    Project(relation.output :+ similarity, refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute)))
+  }
+
+  /** `count` rows, first the nearest of each of the `k` nearest groups, then the nearest: so that k groups are among them
+   * where the relation has k. Only a row of each group is moved. */
+  def ofGroups(group: Attribute, k: Int, count: Int): LogicalPlan = {
+    val mark = CreateStruct(Seq(similarity, new XxHash64(Seq(image))))
+    val key = Alias(group, "blip_group")()
+    val best = Alias(Max(mark).toAggregateExpression(), "blip_best")()
+    val groups = Aggregate(Seq(group), Seq(key, best), allowed)
+    val order = SortOrder(best.toAttribute, Descending, NullsLast, Nil)
+    val nearest = Limit(Literal(k, IntegerType), Sort(Seq(order), global = true, groups))
+    val isBest = And(EqualNullSafe(group, key.toAttribute), EqualNullSafe(mark, best.toAttribute))
+    val rows = Join(measured, nearest, LeftOuter, Some(isBest), Newest.toEveryTask)
+    taken(count, rows, Seq(SortOrder(IsNotNull(best.toAttribute), Descending)))
+  }
+
+  private def measured: LogicalPlan = {
+    val first = Project(relation.output ++ refused :+ product, rows)
+    Project(relation.output ++ refused.map(_.toAttribute) :+ near, first)
+  }
+
+  /** A number that sorts: that the vector is NULL, NaN, infinite or zero is no similarity. */
+  private def usable(product: Attribute): Expression = {
+    val isZero = Seq(product, ArrayMax(vector), ArrayMin(vector)).map(EqualTo(_, Literal(0.0f)): Expression).reduce(And(_, _))
+    val isNoNumber = Or(IsNaN(product), EqualTo(Abs(product), Literal(Float.PositiveInfinity)))
+    If(Or(isNoNumber, isZero), nothing, product)
+  }
+
+  private def isOfAnother(model: Expression): Expression = And(isLabel(model), Not(EqualTo(model, ours)))
+
+  /** Without what is no candidate; an error that names both models if nothing but rows of another one is left. */
+  private def checked(taken: LogicalPlan, why: Attribute): LogicalPlan = {
+    val labels = model.map(model => If(isOfAnother(model), model, noText)).toSeq ++ digest.map(Cast(_, StringType))
+    if (labels.isEmpty) Filter(IsNull(why), taken)
+    else {
+      val any = Alias(overAll(Max(IsNull(why))), "blip_any")()
+      val other = Alias(overAll(Max(If(EqualTo(why, Literal(OTHER)), Coalesce(labels), noText))), "blip_other")()
+      val isWrong = And(Not(any.toAttribute), IsNotNull(other.toAttribute))
+      val kept = If(isWrong, failure(other.toAttribute), IsNull(why))
+      Filter(kept, Window(Seq(any, other), one, Nil, taken))
+    }
+  }
+
+  private def failure(other: Expression): Expression = Shims.failure(Concat(Seq(
+    Literal("no row has an embedding of the session's model "), ours, Literal("; they were made by "), other,
+    Literal(": SET spark.blip.model to that one, or embed the images again"))), BooleanType)
+}
+
+object Nearest {
+  private val OTHER = 1
+  private val PAST = 2
+  private val nothing = Literal.create(null, FloatType)
+  private val noText = Literal.create(null, StringType)
+  private val known = Manifest.features
+  private val one = Seq(Literal(1)) // candidates are in one partition already: Spark would warn of none
+
+  /** `name@digest`, as blip_model() gives it: a column `model` may be a car's. */
+  private def isLabel(model: Expression): Expression = RLike(model, Literal(".@[0-9a-f]{12}$"))
+
+  private def overAll(function: AggregateFunction): Expression = WindowExpression(
+    AggregateExpression(function, Complete, isDistinct = false),
+    WindowSpecDefinition(one, Nil, SpecifiedWindowFrame(RowFrame, UnboundedPreceding, UnboundedFollowing)))
+}

@@ -1,0 +1,100 @@
+package org.apache.spark.sql.blip
+
+import org.apache.spark.sql.catalyst.FunctionIdentifier
+import org.apache.spark.sql.catalyst.analysis.UnresolvedRelation
+import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.catalyst.plans.logical._
+import org.apache.spark.sql.blip.shims.{Dataset, SparkSession}
+import org.apache.spark.sql.types.{DataType, DoubleType, FloatType, IntegerType}
+
+/**
+ * `blip_search(table, query, k, candidates, one_per)` as a table function: BLIP's retrieval protocol (arXiv 2201.12086,
+ * section 4.1), the candidates by match logit + ITC similarity.
+ */
+object Search {
+  type Description = (FunctionIdentifier, ExpressionInfo, Seq[Expression] => LogicalPlan)
+
+  def description(record: Manifest.Record): Description =
+    (FunctionIdentifier(record.name), record.info, passed => new Search(new Arguments(record, passed)).plan)
+}
+
+private class Search(arguments: Arguments) {
+  private val spark = SparkSession.active
+  private val embeddingName = spark.conf.get(Settings.columnKey, Manifest.ranking(Settings.columnKey))
+  private val table = Dataset.ofRows(spark, relation).queryExecution.analyzed
+  private val query = Literal(arguments.text("query", "a sentence"))
+  private val k = arguments.number("k", default = 10, least = 1)
+  private val candidates = arguments.number("candidates", default = 256, least = 0)
+  private val onePer = arguments.constant("one_per").map(_.toString)
+
+  /** The table's columns, but one that is named as the search's own, and the score. */
+  def plan: LogicalPlan = {
+    checkColumns()
+    val group = onePer.flatMap(column(_, _ => true))
+    val (chosen, similarity) = candidateRows(group)
+    val logit = ScalarFunction.beside(Manifest.withRole("itm_logit", tolerant = true), Seq(image, query))
+    val score = Alias(Cast(Add(logit, Coalesce(Seq(similarity, Literal(-1.0f)))), DoubleType), "score")()
+    val rows = Project(table.output.filterNot(each => isNamed(each, "score")) :+ score, chosen)
+    val order = SortOrder(score.toAttribute, Descending, NullsLast, Nil)
+    Limit(Literal(k, IntegerType), Sort(Seq(order), global = true, group.fold[LogicalPlan](rows)(best(rows, _, order))))
+  }
+
+  /** The rows that ITM scores, spread over all cores, and their similarity to the query. */
+  private def candidateRows(group: Option[Attribute]): (LogicalPlan, Attribute) = {
+    def constant(role: String, arguments: Expression*): Expression =
+      ScalarSubquery(TextOnce.row(ScalarFunction.beside(Manifest.withRole(role), arguments)))
+    val columns = Visible.byName(table, embeddingName)
+    val newest = Newest.of(table, image, columns, Nil)
+    val nearest = Nearest(table, image, columns.toMap, newest, constant("text_embed", query), constant("model"))
+    val chosen = (candidates, group) match {
+      case (0, _) => nearest.all
+      case (count, None) => nearest.nearest(count)
+      case (count, Some(group)) => nearest.ofGroups(group, k, math.max(count, k))
+    }
+    val cores = spark.sparkContext.defaultParallelism
+    (if (candidates == 0) chosen else Repartition(cores, shuffle = true, chosen), nearest.similarity)
+  }
+
+  /** Of rows with the same value in a column, the one with the highest score. */
+  private def best(rows: LogicalPlan, group: Attribute, order: SortOrder): LogicalPlan = {
+    val frame = SpecifiedWindowFrame(RowFrame, UnboundedPreceding, CurrentRow)
+    val rank = Alias(WindowExpression(RowNumber(), WindowSpecDefinition(Seq(group), Seq(order), frame)), "blip_rank")()
+    Project(rows.output, Filter(EqualTo(rank.toAttribute, Literal(1)), Window(Seq(rank), Seq(group), Seq(order), rows)))
+  }
+
+  /** A table's name, or TABLE(...). */
+  private def relation: LogicalPlan = arguments.expression("table") match {
+    case Some(argument: FunctionTableSubqueryArgumentExpression) => argument.plan
+    case _ =>
+      val expected = "a table's name or TABLE(SELECT ...)"
+      val name = arguments.text("table", expected)
+      if (!isName(name)) throw arguments.refused("table", expected, s"'${name.take(60)}'")
+      UnresolvedRelation(spark.sessionState.sqlParser.parseMultipartIdentifier(name))
+  }
+
+  /** Words or backquoted text with dots between: the parser would drop a comment, and its errors would show the rest. */
+  private def isName(text: String): Boolean = {
+    val part = "(?:[\\p{L}\\p{N}_]+|`(?:[^`]|``)+`)"
+    text.length <= 1000 && text.trim.matches(s"$part(?:[.]$part)*+")
+  }
+
+  private def checkColumns(): Unit = {
+    val there = table.output.map(each => s"${each.name} ${each.dataType.sql}").mkString(", ")
+    if (!isThere("image", _ => true)) throw arguments.refused("table", "a column image", there)
+    if (!isThere(embeddingName, Visible.isVector)) {
+      throw arguments.refused("table", s"a column $embeddingName ARRAY<FLOAT>", there)
+    }
+    onePer.filterNot(isThere(_, _ => true)).foreach { name =>
+      throw arguments.refused("one_per", "a column of the table", s"'$name'")
+    }
+  }
+
+  private def image: Attribute = column("image", _ => true).get
+
+  private def isThere(name: String, fits: DataType => Boolean): Boolean = column(name, fits).isDefined
+
+  private def column(name: String, fits: DataType => Boolean): Option[Attribute] =
+    table.output.find(each => isNamed(each, name) && fits(each.dataType))
+
+  private def isNamed(column: Attribute, name: String): Boolean = spark.sessionState.conf.resolver(column.name, name)
+}

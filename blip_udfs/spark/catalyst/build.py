@@ -1,0 +1,83 @@
+"""The Spark that is there -> the extension's jar for it: one of the package's, or one that is compiled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from blip_udfs.spark.catalyst import compiler
+from blip_udfs.spark.catalyst.spark_home import Spark, here
+
+
+def jar() -> Path:
+    """The jar for the Spark that is there: the package's or an earlier compiled one where one fits and links, else one
+    compiled now, in the package's folder or, where that cannot be written, in the user's cache.
+
+    Raises RuntimeError when there is no Spark or no Java, when no folder can be written, or with the compiler's
+    messages.
+    """
+    spark = here()
+    stamp = compiler.stamp(spark)
+    for path in made(spark):
+        if compiler.stamp_of(path) == stamp and (path.name == compiler.name(spark) or links(path, spark)):
+            return path
+    path = writable() / compiler.name(spark)
+    compiler.build(path, spark)
+    return path
+
+
+def made(spark: Spark) -> Iterator[Path]:
+    """Jars of this line of Spark and this Scala, that of the very version first."""
+    for folder in (compiler.FOLDER, cache()):
+        found = folder.glob(f"blip-udfs_{spark.scala}-spark{spark.line}.*.jar")
+        yield from sorted(found, key=lambda path: (path.name != compiler.name(spark), path.name))
+
+
+def cache() -> Path:
+    """As the XDG base directory specification has it."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "blip-udfs"
+
+
+def writable() -> Path:
+    """The first folder that can be written, the package's before the cache."""
+    for folder in (compiler.FOLDER, cache()):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise RuntimeError(
+        f"no folder for the extension's jar can be written, neither {compiler.FOLDER} nor {cache()}: "
+        "set XDG_CACHE_HOME to one that can"
+    )
+
+
+def links(path: Path, spark: Spark) -> bool:
+    """Whether all that the jar's classes call is in this Spark; asked of Java once and noted in the cache."""
+    note = cache() / "links" / hashlib.sha256(f"{compiler.stamp_of(path)} {contents(spark)}".encode()).hexdigest()
+    if note.exists():
+        return True
+    words = [compiler.java(), "-cp", f"{path}{os.pathsep}{spark.classpath}", "org.apache.spark.sql.blip.Links"]
+    fits = subprocess.run(words, capture_output=True, check=False).returncode == 0
+    if fits:
+        try:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+        except OSError:  # it is asked again
+            pass
+    return fits
+
+
+def contents(spark: Spark) -> list[tuple[str, int, int]]:
+    files = sorted(spark.jars.glob("*.jar"))
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{jar()}\n")

@@ -1,0 +1,36 @@
+package org.apache.spark.sql.blip
+
+import org.apache.spark.SparkThrowable
+import org.apache.spark.sql.catalyst.FunctionIdentifier
+import org.apache.spark.sql.catalyst.analysis.{FunctionRegistry, TableFunctionRegistry}
+import org.apache.spark.sql.catalyst.expressions.{Expression, ExpressionInfo, RaiseError}
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
+import org.apache.spark.sql.types.DataType
+
+/** Spark 3.5 has one kind of session. */
+package object shims {
+  type SparkSession = org.apache.spark.sql.SparkSession
+  val SparkSession = org.apache.spark.sql.SparkSession
+  type DataFrame = org.apache.spark.sql.DataFrame
+  type Dataset[T] = org.apache.spark.sql.Dataset[T]
+  private[sql] val Dataset = org.apache.spark.sql.Dataset
+}
+
+trait SparkShims {
+  /** Spark 3.5 takes an extension's functions for temporary ones, which no persistent view may call. */
+  def known(function: (FunctionIdentifier, ExpressionInfo, Seq[Expression] => Expression)): Unit =
+    if (!FunctionRegistry.builtin.functionExists(function._1)) {
+      FunctionRegistry.builtin.registerFunction(function._1, function._2, function._3)
+    }
+
+  def knownTable(function: (FunctionIdentifier, ExpressionInfo, Seq[Expression] => LogicalPlan)): Unit =
+    if (!TableFunctionRegistry.builtin.functionExists(function._1)) {
+      TableFunctionRegistry.builtin.registerFunction(function._1, function._2, function._3)
+    }
+
+  /** PATH_NOT_FOUND and the like: what an error is of. */
+  def condition(error: SparkThrowable): String = error.getErrorClass
+
+  /** An expression of type `of` that fails with the message. */
+  def failure(message: Expression, of: DataType): Expression = RaiseError(message, of)
+}

@@ -1,0 +1,142 @@
+"""`spark.blip.*` settings of a SQL session -> what a worker reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PREFIX = "spark.blip."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One `spark.blip.*` key: its default, what it means, and what it accepts."""
+
+    key: str
+    default: str
+    meaning: str
+    parse: Callable[[str], Any] = str
+
+    def read(self, text: str | None) -> Any:
+        """The value of `text` (the default when it is None); ValueError names the key, the value and the mend."""
+        value = self.default if text is None else text.strip()
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            raise ValueError(f"{self.key} = '{value}': {error}; SET {self.key} = {self.default} mends it") from None
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+def batch_size(text: str) -> int | None:
+    """`auto` is None: the model chooses for its device."""
+    if text.lower() == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError("expected auto or a whole number of images, 1 or more")
+    return int(text)
+
+
+def candidates(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError("expected a whole number of rows, 0 for all")
+    return int(text)
+
+
+SETTINGS = (
+    Setting(
+        PREFIX + "model",
+        "demo",
+        "demo (bundled), a local folder (Hugging Face layout) or a hub id such as Salesforce/blip-itm-base-coco",
+    ),
+    Setting(
+        PREFIX + "device",
+        "auto",
+        "auto, cpu, cuda or mps",
+        one_of("auto", "cpu", "cuda", "mps"),
+    ),
+    Setting(
+        PREFIX + "dtype",
+        "auto",
+        "auto, float32, bfloat16 or float16",
+        one_of("auto", "float32", "bfloat16", "float16"),
+    ),
+    Setting(
+        PREFIX + "backend",
+        "torch",
+        "what runs the vision encoder: torch, or openvino on a CPU in float32, which the workers' Python must have",
+        one_of("torch", "openvino"),
+    ),
+    Setting(PREFIX + "batchSize", "auto", "images per forward pass, whatever Arrow's batch size is", batch_size),
+    Setting(
+        PREFIX + "itm.token",
+        "enc",
+        "first token of the ITM text: enc as BLIP trains and evaluates retrieval, cls as its demo and transformers",
+        one_of("enc", "cls"),
+    ),
+    Setting(
+        PREFIX + "search.candidates",
+        "0",
+        "rows that ITM re-ranks in ORDER BY blip_itm(...) DESC LIMIT k: 0 = every row, N = the N nearest by ITC",
+        candidates,
+    ),
+    Setting(PREFIX + "search.embeddingColumn", "embedding", "the column by which the N nearest rows are found"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings that a worker needs, as one SQL query sees them."""
+
+    model: str
+    device: str
+    dtype: str
+    backend: str
+    batch_size: int | None  # None: the model chooses for its device
+    itm_token: str
+
+    @classmethod
+    def read(cls, get: Callable[[str], str | None]) -> Settings:
+        """Settings from `get(key)`, which gives None for a key that is not set."""
+        keys = {"batch_size": "batchSize", "itm_token": "itm.token"}
+        by_key = {setting.key: setting for setting in SETTINGS}
+        names = {field.name: PREFIX + keys.get(field.name, field.name) for field in fields(cls)}
+        return cls(**{name: by_key[key].read(get(key)) for name, key in names.items()})
+
+    @classmethod
+    def of_task(cls) -> Settings:
+        """Settings of the query whose task this worker runs, for a function that carries none (`register` without the
+        jar): Spark hands every `spark.*` conf of a session to the tasks of its SQL queries as local properties.
+        Outside of a task, the defaults. Raises RuntimeError in a task that is handed none: df.rdd, foreach, toJSON."""
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        if context and context.getLocalProperty("spark.sql.execution.id") is None:
+            raise RuntimeError(
+                "this task was handed no session's settings, as by df.rdd, foreach or toJSON, and would compute with "
+                "the bundled model: use the functions of blip_udfs.functions, or start the session with "
+                "blip_udfs.builder()"
+            )
+        return cls.read(context.getLocalProperty if context else lambda key: None)
+
+    @classmethod
+    def of_session(cls, spark: SparkSession) -> Settings:
+        """The session's own, as they are now."""
+        return cls.read(lambda key: spark.conf.get(key, None))
+
+
+def defaults() -> dict[str, dict[str, str]]:
+    """Keys and their defaults, for the extension's jar: of every function, and of those that rank rows."""
+    ranking = {setting.key: setting.default for setting in SETTINGS if setting.key.startswith(f"{PREFIX}search.")}
+    return {"all": {each.key: each.default for each in SETTINGS if each.key not in ranking}, "ranking": ranking}

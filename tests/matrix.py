@@ -1,0 +1,113 @@
+"""Each line of Spark -> its jar, whether that links against the line's first release, and the tests that run on it.
+
+`make matrix` runs it; a folder named on the command line keeps the rows. Sparks come from PyPI once, into the user's
+cache; what else a line needs is in this environment, which lies behind the line's own pyspark and py4j on the path.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from blip_udfs.spark.catalyst import build, compiler
+from blip_udfs.spark.catalyst.released import LINES, fetched
+from blip_udfs.spark.catalyst.spark_home import Spark
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = (
+    "tests/test_lines.py",
+    "tests/test_functions.py",
+    "tests/test_cascade.py",
+    "tests/test_search.py",
+    "tests/test_together.py",
+    "tests/test_once.py",
+    "tests/test_register.py",
+    "tests/test_wrong_calls.py",
+    "tests/test_servers.py::test_spark_sql",
+    "tests/test_servers.py::test_beeline",
+    "tests/test_embed.py::test_new_changed_and_deleted_images",
+)
+LONG = "tests/test_wrong_calls.py::test_an_interpreter_without_the_package"  # makes an environment
+CONNECT = "tests/test_servers.py::test_a_connect_client"
+TOLERANCE = 1e-6
+
+
+def main(folder: Path) -> int:
+    """How many lines failed."""
+    failed = 0
+    for line, (first, last) in LINES.items():
+        started = time.monotonic()
+        spark, oldest = fetched(last), fetched(first)
+        jar = jar_of(spark)
+        with_first = build.links(jar, oldest) or compiles(oldest)
+        (folder / line).mkdir(parents=True, exist_ok=True)
+        passed = tests_pass(spark, folder / line)
+        apart = different(folder / next(iter(LINES)), folder / line)
+        failed += not (with_first and passed and not apart)
+        said = f"{line}: {jar.name}; fits {first}: {with_first}; tests pass: {passed}; other rows: {apart or 'none'}"
+        print(f"{said}; {time.monotonic() - started:.0f} s", flush=True)
+    return failed
+
+
+def jar_of(spark: Spark) -> Path:
+    path = compiler.FOLDER / compiler.name(spark)
+    if not path.exists() or compiler.stamp_of(path) != compiler.stamp(spark):
+        compiler.build(path, spark)
+    return path
+
+
+def compiles(spark: Spark) -> bool:
+    """Where the last release's jar does not link, one is compiled for a user of the first."""
+    return jar_of(spark).exists()
+
+
+def tests_pass(spark: Spark, rows: Path) -> bool:
+    (py4j,) = (spark.home / "python" / "lib").glob("py4j-*.zip")
+    path = os.pathsep.join(map(str, (ROOT, spark.home.parent, py4j)))
+    environment = {name: value for name, value in os.environ.items() if name != "SPARK_HOME"}
+    connect = [CONNECT] if list(spark.jars.glob("spark-connect_*.jar")) else []  # pip's 3.5 comes without
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not endurance",
+        "--deselect",
+        LONG,
+        *TESTS,
+        *connect,
+    ]
+    done = subprocess.run(words, cwd=ROOT, env=environment | {"PYTHONPATH": path, "BLIP_ROWS": str(rows)}, check=False)
+    return done.returncode == 0
+
+
+def different(one: Path, other: Path) -> list[str]:
+    """The queries whose rows are not the same in both folders."""
+    names = sorted({path.name for folder in (one, other) for path in folder.glob("*.json")})
+    return [name for name in names if not same(*(read(folder / name) for folder in (one, other)))]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text()) if path.exists() else path.name
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=0, abs_tol=TOLERANCE)
+    return one == other
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else scratch)))
