@@ -221,7 +221,13 @@ WAREHOUSE = click.option(
 
 @main.command()
 @spark_flags
-@click.option("--source", required=True, help="Root of the tree, a folder or a URI.")
+@click.option("--source", help="Root of the tree, a folder or a URI.")
+@click.option("--from", "from_table", metavar="TABLE", help="In place of --source: a table with a row per image.")
+@click.option("--image", default="image", show_default=True, help="Of --from: the column of paths or bytes.")
+@click.option("--key", metavar="COLUMNS", help="Of --from, by comma: what tells each row from all others.")
+@click.option("--stamp", metavar="COLUMN", help="Of --from: embed anew where its value is another, not by the file's.")
+@click.option("--partition-by", metavar="COLUMN", help="Of --from: partitions the table of embeddings.")
+@click.option("--columns", default="", metavar="COLUMNS", help="Of --from, by comma: what the table carries besides.")
 @click.option(
     "--dataset", default="once", show_default=True, type=click.Choice(list(DATASETS)), help="Whose tree it is."
 )
@@ -254,16 +260,27 @@ WAREHOUSE = click.option(
 @WAREHOUSE
 @VERBOSE
 def embed(
-    source: str, model: str, events: IO[str] | None, master: str, warehouse: Path, verbose: bool, **options: Any
+    source: str | None,
+    from_table: str | None,
+    key: str | None,
+    model: str,
+    events: IO[str] | None,
+    master: str,
+    warehouse: Path,
+    verbose: bool,
+    **options: Any,
 ) -> None:
-    """Embed the images of a tree that the table has not; run it again after a kill or for new images."""
+    """Embed the images of a tree, or of any table, that --table has not; run it again after a kill or for new ones."""
     from blip_udfs.job.progress import Bar
     from blip_udfs.job.progress import told as in_words
 
+    images = source or from_table
+    if images is None or (source and from_table) or bool(from_table) != bool(key):
+        raise click.UsageError("expected --source TREE, or --from TABLE with --key COLUMNS")
     spark = session("embed", model, warehouse, master)
     try:
         with told(verbose), Bar(log=events) as bar:
-            summary = embed_images(spark, source, on_event=bar, **options)
+            summary = embed_images(spark, images, key=key or (), on_event=bar, **options)
         click.echo(in_words(summary))
     finally:
         spark.stop()

@@ -7,7 +7,7 @@ import pytest
 
 from blip_udfs.files.once import ONCE
 from blip_udfs.job import increment
-from blip_udfs.job.tables import KEY, Tables, ddl, names
+from blip_udfs.job.tables import Tables, ddl, names
 
 TABLE = "pruned_embeddings"
 TABLES = Tables(ONCE)
@@ -36,7 +36,7 @@ def table(spark):
 
 def outdated(spark):
     """One row of each place, and all of the last."""
-    return spark.table(TABLE).where("image LIKE '%0' OR batch = 'b3'").select(*KEY, *TABLES.place)
+    return spark.table(TABLE).where("image LIKE '%0' OR batch = 'b3'").select(*increment.keep(TABLES))
 
 
 def images(spark) -> list[str]:
@@ -49,7 +49,7 @@ REMAINING = [image for image in WHOLE if "b3" not in image and not image.endswit
 
 
 def test_undisturbed(spark, table):
-    assert increment.remove(spark, TABLE, outdated(spark)) == 7
+    assert increment.remove(spark, TABLES, TABLE, outdated(spark)) == 7
     assert images(spark) == REMAINING
     assert not Path(increment.pruning(spark, TABLE).removeprefix("file:")).exists()
 
@@ -58,7 +58,7 @@ def test_a_kill_before_all_is_written_changes_nothing(spark, table, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(increment, "hadoop", lambda *_: (_ for _ in ()).throw(KilledError))
         with pytest.raises(KilledError):
-            increment.remove(spark, TABLE, outdated(spark))
+            increment.remove(spark, TABLES, TABLE, outdated(spark))
     increment.finish(spark, TABLE)
     assert images(spark) == WHOLE
 
@@ -69,7 +69,7 @@ def test_a_kill_between_deletion_and_renaming_loses_no_row(spark, table, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(increment, "put_in_place", lambda *_: (_ for _ in ()).throw(KilledError))
         with pytest.raises(KilledError):
-            increment.remove(spark, TABLE, outdated(spark))
+            increment.remove(spark, TABLES, TABLE, outdated(spark))
     folder = Path(increment.described(spark, TABLE)["Location"].removeprefix("file:"))
     for sequence, batch in PLACES[:deleted]:
         shutil.rmtree(folder / f"sequence_id={sequence}" / f"batch={batch}")
@@ -95,7 +95,7 @@ def test_a_kill_after_the_places_are_replaced_loses_no_row(spark, table, monkeyp
         ends = ("overwrite", overwrite_and_end) if step == "overwrite" else ("put_in_place", put_and_end)
         patched.setattr(increment, *ends)
         with pytest.raises(KilledError):
-            increment.remove(spark, TABLE, outdated(spark))
+            increment.remove(spark, TABLES, TABLE, outdated(spark))
     increment.finish(spark, TABLE)
     assert images(spark) == REMAINING
     assert names(TABLES.row) == spark.table(TABLE).columns

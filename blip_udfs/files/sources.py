@@ -56,6 +56,30 @@ def read(source: str) -> bytes:
         raise ImageError(f"{source}: cannot be read: {error.strerror}") from None
 
 
+def stamp(source: str | None) -> tuple[int, int] | None:
+    """Modification time (microseconds) and length of the file that `read` would read; None where it would raise
+    ImageError of it. Raises OSError when the storage itself fails."""
+    from pyarrow import ArrowInvalid
+    from pyarrow.fs import FileType
+
+    if source is None or len(source) > LONGEST_PATH or "\0" in source:
+        return None
+    scheme, path = split_scheme(source)
+    try:
+        if scheme in ("", *LOCAL_SCHEMES):
+            found = os.stat(allowed_path(local_path(scheme, path), source))  # noqa: PTH116
+            return (found.st_mtime_ns // 1000, found.st_size) if stat.S_ISREG(found.st_mode) else None
+        system, where = remote(SAME_SCHEME.get(scheme, scheme), path, source)
+        info = system.get_file_info(where)
+        return (info.mtime_ns // 1000, info.size or 0) if info.type == FileType.File and info.mtime_ns else None
+    except (ImageError, ArrowInvalid, FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except OSError as error:
+        if error.errno not in NOT_A_FILES_NAME:
+            raise
+        return None
+
+
 def split_scheme(source: str) -> tuple[str, str]:
     """s3a://bucket/key -> s3a, //bucket/key; /data/x.jpg -> "", /data/x.jpg. A scheme has two letters or more:
     C: is a drive."""
@@ -74,12 +98,19 @@ def local_path(scheme: str, path: str) -> str:
     return path if os.path.lexists(path) else unquote(path)
 
 
-def read_local(path: str, source: str) -> bytes:
+def allowed_path(path: str, source: str) -> str:
+    """The path, resolved where only some may be read. Raises ImageError for another."""
     allowed = read_roots()
-    if allowed is not None:
-        path = os.path.realpath(path)
-        if not any(is_inside(path, os.path.realpath(root)) for root in allowed if "://" not in root):
-            raise refused(source, allowed)
+    if allowed is None:
+        return path
+    path = os.path.realpath(path)
+    if not any(is_inside(path, os.path.realpath(root)) for root in allowed if "://" not in root):
+        raise refused(source, allowed)
+    return path
+
+
+def read_local(path: str, source: str) -> bytes:
+    path = allowed_path(path, source)
     # without O_NONBLOCK a FIFO would wait for its writer forever
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb", closefd=True) as file:  # noqa: PTH123
@@ -100,14 +131,20 @@ def kind(mode: int) -> str:
 def read_remote(scheme: str, path: str, source: str) -> bytes:
     from pyarrow import ArrowInvalid
 
+    system, where = remote(scheme, path, source)
+    try:
+        return read_from(system, where, source)
+    except ArrowInvalid as error:  # a name that the file system does not take, as s3://bucket//key
+        raise ImageError(f"{source}: cannot be read: {error}") from None
+
+
+def remote(scheme: str, path: str, source: str) -> tuple[FileSystem, str]:
+    """Arrow's file system, and the path there. Raises ImageError for a place that may not be read."""
     check_remote_root(scheme, path, source)
     authority, _, key = path.removeprefix("//").partition("/")
     system, base = file_system(scheme, authority)
-    try:
-        # not posixpath.join: a key that begins with a slash would leave the bucket
-        return read_from(system, f"{base.rstrip('/')}/{key}" if base else key, source)
-    except ArrowInvalid as error:  # a name that the file system does not take, as s3://bucket//key
-        raise ImageError(f"{source}: cannot be read: {error}") from None
+    # not posixpath.join: a key that begins with a slash would leave the bucket
+    return system, f"{base.rstrip('/')}/{key}" if base else key
 
 
 def read_from(system: FileSystem, where: str, source: str) -> bytes:

@@ -1,4 +1,5 @@
-"""A dataset's tree -> a table of its embeddings, kept up to date: incremental, resumable, each image once per model.
+"""A dataset's tree, or any table with a column of images -> a table of embeddings, kept up to date: incremental,
+resumable, each image once per model.
 
 How a kill at any instant is survived. The images to embed are first written as a plan: Parquet files of at most
 `images_per_trigger` images each, beside the table. A stream (availableNow, with a checkpoint) reads one of them per
@@ -15,15 +16,15 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.files import known
-from blip_udfs.job import increment, narrow
-from blip_udfs.job.tables import Tables, ddl, names
-from blip_udfs.spark.extension import has_extension
+from blip_udfs.job import increment, narrow, rows_of
+from blip_udfs.job.store import create, show_current
+from blip_udfs.job.tables import BATCH, Tables, ddl, names
 from blip_udfs.spark.session import register
 from blip_udfs.spark.settings import Settings
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 IMAGES_A_TASK = 64  # of a trigger: small enough to spread evenly, eight batches or more of the model's
+ROWS_A_BATCH = 10_000  # of Arrow's, as Spark has it: of paths, where images are bytes IMAGES_A_TASK
 IMAGES_A_TRIGGER = 1000  # or IMAGES_A_TASK per core, where that is more: a trigger takes seconds of its own
 LISTING_TASKS = 4  # per core: Spark alone would make one of every 32 files, 200,000 of a tree of 7 million
 MEASURED = 64  # images by which a dry run measures the speed
@@ -62,10 +64,15 @@ class Summary:
 
 def embed(
     spark: SparkSession,
-    source: str,
+    source: str | DataFrame,
     table: str = "once_embeddings",
     *,
     dataset: str = "once",
+    key: str | Sequence[str] = (),
+    image: str = "image",
+    stamp: str | None = None,
+    partition_by: str | None = None,
+    columns: str | Sequence[str] = (),
     where: str | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
@@ -80,6 +87,12 @@ def embed(
     """Embeds the images of the tree `source` that have no row in `table` for their path, modification time,
     length and the session's model; creates the table and the view of its current rows (once_search for
     once_embeddings) where they are missing.
+
+    With `key`, `source` is a table's name or a DataFrame: one row per image, told from all others by the columns `key`
+    (the last is the order in which those before it took them), with the path or the bytes in the column `image`. An
+    image is embedded anew when the column `stamp` has another value; without one, when its path, modification time or
+    length has, or its bytes have. `table` is partitioned by the column `partition_by` and carries `columns`. Columns
+    are names, or names with commas.
 
     `dataset`: a name of files.known.DATASETS, whose tree it is. `where`: SQL over its columns, which images.
     `retry_failed`: also those whose row has no embedding. `dry_run`: writes nothing, says what there is to do and how
@@ -96,15 +109,23 @@ def embed(
         raise ValueError(
             "embed: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs embed"
         )
-    tables = Tables(known.dataset(dataset))
+    if key or not isinstance(source, str):
+        tables = Tables(rows_of.dataset(spark, source, key, image, stamp, partition_by, columns))
+    else:
+        tables = Tables(known.dataset(dataset))
+    named = source if isinstance(source, str) else "the DataFrame"
     register(spark)
     from blip_udfs.spark import catalog as BF
 
     model = spark.range(1).select(BF.blip_model()).collect()[0][0]
     at_once = images_per_trigger or max(IMAGES_A_TRIGGER, IMAGES_A_TASK * spark.sparkContext.defaultParallelism)
     settings = Settings.of_session(spark)
-    job = Job(spark, tables, source, table, where, retry_failed, skip_similar, at_once, model, settings, on_event)
-    with increment.setting(spark, "spark.sql.files.maxPartitionNum", str(LISTING_TASKS * job.cores)):
+    job = Job(spark, tables, named, table, where, retry_failed, skip_similar, at_once, model, settings, on_event)
+    most = str(IMAGES_A_TASK if tables.dataset.has_bytes else ROWS_A_BATCH)
+    with (
+        increment.setting(spark, "spark.sql.files.maxPartitionNum", str(LISTING_TASKS * job.cores)),
+        increment.setting(spark, "spark.sql.execution.arrow.maxRecordsPerBatch", most),
+    ):
         if dry_run:
             return job.foresee()
         create(spark, tables, table, table_format, location)
@@ -175,7 +196,12 @@ class Job:
 
     def pending(self, images: DataFrame) -> DataFrame:
         wanted = ["new", "changed", *(["failed"] if self.retry_failed else [])]
-        return images.where(images.status.isin(wanted)).select(*names(self.tables.planned))
+        pending = images.where(images.status.isin(wanted))
+        if self.tables.dataset.has_bytes:
+            identity = list(self.tables.dataset.identity)
+            rows = self.tables.dataset.read(self.spark, self.source).select(*identity, "image")
+            pending = pending.join(rows, identity)
+        return pending.select(*names(self.tables.planned))
 
     def plan(self) -> dict[str, int]:
         """Writes which images to embed, in the order of the tree; how many there are of each status."""
@@ -243,7 +269,7 @@ class Job:
             if not narrow.is_lost_worker(error):
                 raise
             self.on_event({"event": "narrowing", "trigger": number})
-            counted = self.write(images, narrow.killers(images, self.attempt))
+            counted = self.write(images, narrow.killers(images, self.tables.called(), self.attempt))
         seconds = round(time.monotonic() - started, 3)
         self.totals.update(counted | {"trigger_seconds": seconds})
         self.on_event({"event": "trigger", **counted, "seconds": seconds})
@@ -256,7 +282,7 @@ class Job:
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
-        counted, kills = Observation(), F.col("image").isin(killers)
+        counted, kills = Observation(), F.coalesce(self.tables.called().isin(killers), F.lit(False))
         rows = self.embeddings(images.where(~kills), self.tasks).select(*names(self.tables.row))
         rows = (rows.union(self.unread(images.where(kills))) if killers else rows).observe(
             counted,
@@ -266,7 +292,7 @@ class Job:
             F.count("similar_to").alias("similar"),
         )
         with increment.setting(images.sparkSession, "spark.sql.shuffle.partitions", str(self.cores)):
-            increment.overwrite(rows.repartition(self.tables.dataset.partition), self.table)
+            increment.overwrite(rows.repartition(*(self.tables.dataset.partition or [BATCH.name])), self.table)
         return counted.get
 
     def embeddings(self, images: DataFrame, tasks: int) -> DataFrame:
@@ -280,13 +306,14 @@ class Job:
         if self.skip_similar is None:
             rows = rows.withColumn("similar_to", F.lit(None).cast("string"))
         else:
-            rows = similar.mark(rows, self.tables.dataset, self.skip_similar).repartition(tasks)
+            rows = similar.mark(rows, self.tables, self.skip_similar).repartition(tasks)
         own = F.when(F.col("similar_to").isNull(), F.col("image"))
         outcome = F.pandas_udf(worker.with_settings(worker.embedded_or_why_not, self.settings), OUTCOME)(own)  # type: ignore[call-overload]
+        missing = F.when(F.col("image").isNull(), F.lit("expected an image, got NULL"))
         rows = rows.withColumn("outcome", outcome).withColumns(
-            {"embedding": F.col("outcome.value"), "error": F.col("outcome.reason")}
+            {"embedding": F.col("outcome.value"), "error": F.coalesce("outcome.reason", missing)}
         )
-        return rows if self.skip_similar is None else similar.spread(rows, self.tables.dataset)
+        return rows if self.skip_similar is None else similar.spread(rows, self.tables)
 
     @property
     def cores(self) -> int:
@@ -319,7 +346,7 @@ class Job:
         rows = increment.outdated(*of_tree, self.stored(), files)
         if prune_models:
             rows = rows.union(increment.of_other_models(*of_tree, self.stored(), files, self.model))
-        count = increment.remove(self.spark, self.table, rows.distinct())
+        count = increment.remove(self.spark, self.tables, self.table, rows.distinct())
         self.on_event({"event": "pruned", "rows": count})
         return count
 
@@ -342,37 +369,3 @@ def batch_name() -> Column:
     from pyspark.sql import functions as F
 
     return F.substring_index("_metadata.file_name", ".", 1)
-
-
-def create(spark: SparkSession, tables: Tables, table: str, table_format: str, location: str | None) -> None:
-    """The table, unless it is there. What a session with another catalog wrote to `location` is found again."""
-    if not spark.catalog.tableExists(table):
-        is_filled = location is not None and increment.exists(spark, location)
-        where = f"LOCATION '{location}'" if location else ""
-        partitions = ", ".join(tables.place)
-        spark.sql(
-            f"CREATE TABLE {table} ({ddl(tables.row)}) USING {table_format} PARTITIONED BY ({partitions}) {where}"
-        )
-        if is_filled and not increment.has_transactions(spark, table):
-            spark.sql(f"ALTER TABLE {table} RECOVER PARTITIONS")
-    if (columns := spark.table(table).columns) != names(tables.row):
-        raise ValueError(
-            f"table {table}: expected the columns {', '.join(names(tables.row))}, it has {', '.join(columns)}; name "
-            "another table, which embed creates"
-        )
-
-
-def show_current(spark: SparkSession, tables: Tables, table: str) -> None:
-    """The view of the table's rows that a search wants: of the session's model, with an embedding, and of images that
-    were embedded again only the newest."""
-    view = f"{table.removesuffix('_embeddings')}_search"
-    kind, view = ("VIEW", view) if has_extension(spark) else ("TEMPORARY VIEW", view.split(".")[-1])
-    newer = f"(SELECT image, model, version FROM {table} WHERE version > 1)"
-    same = "newer.image = row.image AND newer.model = row.model AND newer.version > row.version"
-    replaced = spark.sql(f"SELECT 1 FROM {table} AS row JOIN {newer} AS newer ON {same} LIMIT 1").collect()
-    columns = ", ".join(names(tables.searched))
-    spark.sql(
-        f"CREATE OR REPLACE {kind} {view} AS SELECT /*+ BROADCAST(newer) */ {columns} FROM {table} AS row "
-        + (f"LEFT ANTI JOIN {newer} AS newer ON {same} " if replaced else "")
-        + "WHERE model = blip_model() AND error IS NULL"
-    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from blip_udfs.job.tables import KEY, Tables, names
+from blip_udfs.job.tables import Tables, ddl, names, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -18,9 +18,9 @@ WHOLE = "whole"  # the file that says that all which is to be put in place is wr
 def compare(
     spark: SparkSession, tables: Tables, root: str, stored: DataFrame, where: str | None, model: str
 ) -> DataFrame:
-    """Every image of the tree and of the table's rows of that tree: the columns of the plan, and `status`.
+    """Every image of the tree and of the table's rows of that tree: the plan's columns but for bytes, and `status`.
 
-    new: it has no row of `model`; changed: its newest row of `model` is of another modification time or length;
+    new: it has no row of `model`; changed: its newest row of `model` is of another stamp (modification time, length);
     failed: that row has no embedding; done; deleted: the tree has no such file; other: `where` leaves it out.
     A `where` of nothing but the partition is asked before listing: of other sequences no file and no row is looked at.
     """
@@ -28,32 +28,41 @@ def compare(
 
     wanted = F.coalesce(F.expr(where), F.lit(False)) if where else F.lit(True)
     images = tables.dataset.read(spark, root)
-    if where and is_of(spark, tables.dataset.partition, where):
+    if where and is_of_place(spark, tables, where):
         images, stored = images.where(where), stored.where(where)
-    tree = images.withColumn("wanted", wanted).select(*names(tables.image), "wanted")
+    tree = images.withColumn("wanted", wanted).select(*names(tables.compared), "wanted")
     version = F.when(F.col("model") == model, F.col("version"))
-    newest = F.struct("modified", "length", F.col("error").isNotNull().alias("failed"), "version")
-    rows = stored.where(in_tree(spark, tables, root)).groupBy("image").agg(F.max_by(newest, version).alias("newest"))
-    both = tree.join(rows, "image", "full_outer").withColumn("status", status())
+    newest = F.struct(stamp(tables), F.col("error").isNotNull().alias("failed"), "version")
+    identity = list(tables.dataset.identity)
+    rows = stored.where(in_tree(spark, tables, root)).groupBy(*identity).agg(F.max_by(newest, version).alias("newest"))
+    both = tree.join(rows, identity, "full_outer").withColumn("status", status(tables))
     next_version = (F.coalesce("newest.version", F.lit(0)) + 1).alias("version")
-    return both.select(*names(tables.image), F.lit(model).alias("model"), next_version, "status")
+    return both.select(*names(tables.compared), F.lit(model).alias("model"), next_version, "status")
 
 
-def is_of(spark: SparkSession, column: str, where: str) -> bool:
-    """Whether the condition names no column but this one."""
+def stamp(tables: Tables) -> Column:
+    """What tells an image from what it was: the same struct of a source's row and of the table's."""
+    from pyspark.sql import functions as F
+
+    return F.struct(*tables.dataset.stamp).alias("stamp")
+
+
+def is_of_place(spark: SparkSession, tables: Tables, where: str) -> bool:
+    """Whether the condition names no column but those by which the table is partitioned."""
     from pyspark.errors import AnalysisException
 
+    place = tuple(each for each in tables.image if each.name in tables.dataset.partition)
     try:
-        spark.createDataFrame([], f"{column} STRING").where(where)
+        spark.createDataFrame([], ddl(place)).where(where)
     except AnalysisException:
         return False
     return True
 
 
-def status() -> Column:
+def status(tables: Tables) -> Column:
     from pyspark.sql import functions as F
 
-    same = F.col("newest.modified").eqNullSafe(F.col("modified")) & F.col("newest.length").eqNullSafe(F.col("length"))
+    same = F.col("newest.stamp").eqNullSafe(stamp(tables))
     return (
         F.when(F.col("wanted").isNull(), "deleted")
         .when(~F.col("wanted"), "other")
@@ -68,6 +77,8 @@ def in_tree(spark: SparkSession, tables: Tables, root: str) -> Column:
     """Whether a row's image lies in the tree: another tree's rows in the same table are not its deleted files."""
     from pyspark.sql import functions as F
 
+    if tables.dataset.below is None:
+        return F.lit(True)
     system, path = hadoop(spark, f"{root}/{tables.dataset.below}")
     return F.col("image").startswith(f"{system.makeQualified(path).toString()}/")
 
@@ -85,11 +96,10 @@ def exists(spark: SparkSession, path: str) -> bool:
 
 
 def files(spark: SparkSession, tables: Tables, root: str) -> DataFrame:
-    """The tree's images as they are now: image, modified, length. Raises ValueError when there are none: a disk that
+    """The tree's images as they are now: identity and stamp. Raises ValueError when there are none: a disk that
     is not mounted must not empty the table."""
-    found = (
-        tables.dataset.read(spark, root).select("image", "modified", "length").distinct()
-    )  # distinct: no JSON need be read
+    now = tables.dataset.read(spark, root).select(*tables.dataset.identity, stamp(tables))
+    found = now.distinct()  # distinct: no JSON need be read
     if found.isEmpty():
         raise ValueError(f"{root} has no images, so that all rows would be removed: is its disk mounted?")
     return found
@@ -97,14 +107,15 @@ def files(spark: SparkSession, tables: Tables, root: str) -> DataFrame:
 
 def outdated(spark: SparkSession, tables: Tables, root: str, stored: DataFrame, tree: DataFrame) -> DataFrame:
     """The table's rows of the tree's images that are deleted or changed since, or that a newer row of the same model
-    replaces: image, model, version and place of each. `tree`: `files` of the root."""
+    replaces: key and place of each. `tree`: `files` of the root."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    newest = F.max("version").over(Window.partitionBy("image", "model"))
+    identity = list(tables.dataset.identity)
+    newest = F.max("version").over(Window.partitionBy(*identity, "model"))
     rows = stored.where(in_tree(spark, tables, root)).withColumn("newest", newest)
-    judged = rows.join(tree.selectExpr("image", "struct(modified, length) AS file"), "image", "left")
-    return judged.where("NOT file <=> struct(modified, length) OR version < newest").select(*KEY, *tables.place)
+    judged = rows.withColumn("own", stamp(tables)).join(tree, identity, "left")
+    return judged.where("NOT stamp <=> own OR version < newest").select(*keep(tables))
 
 
 def of_other_models(
@@ -114,16 +125,22 @@ def of_other_models(
     from pyspark.sql import functions as F
 
     rows = stored.where(in_tree(spark, tables, root))
-    missing = tree.join(rows.where(F.col("model") == model), ["image", "modified", "length"], "left_anti").count()
+    done = rows.where(F.col("model") == model).select(*tables.dataset.identity, stamp(tables))
+    missing = tree.join(done, [*tables.dataset.identity, "stamp"], "left_anti").count()
     if missing:
         raise ValueError(
             f"rows of other models stay until {model} has one of every image of {root}: {missing:,} have none yet; "
             "embed them, without where"
         )
-    return rows.where(F.col("model") != model).select(*KEY, *tables.place)
+    return rows.where(F.col("model") != model).select(*keep(tables))
 
 
-def remove(spark: SparkSession, table: str, rows: DataFrame) -> int:
+def keep(tables: Tables) -> list[str]:
+    """By what a row of the table is found: its key, and the place that it is in."""
+    return list(dict.fromkeys([*tables.key, *tables.place]))
+
+
+def remove(spark: SparkSession, tables: Tables, table: str, rows: DataFrame) -> int:
     """Deletes `rows` (of `outdated`) from the table; how many they were.
 
     Delta and Iceberg do it by MERGE. Of Parquet the places that hold some are overwritten by what remains of them, as
@@ -133,21 +150,21 @@ def remove(spark: SparkSession, table: str, rows: DataFrame) -> int:
     count = rows.count()
     if count and has_transactions(spark, table):
         rows.createOrReplaceTempView("blip_outdated")
-        keys = " AND ".join(f"row.{key} = outdated.{key}" for key in KEY)
+        keys = " AND ".join(f"row.{quoted(key)} = outdated.{quoted(key)}" for key in tables.key)
         spark.sql(f"MERGE INTO {table} row USING blip_outdated outdated ON {keys} WHEN MATCHED THEN DELETE")
     elif count:
-        rewrite(spark, table, rows)
+        rewrite(spark, tables, table, rows)
     return count
 
 
-def rewrite(spark: SparkSession, table: str, rows: DataFrame) -> None:
+def rewrite(spark: SparkSession, tables: Tables, table: str, rows: DataFrame) -> None:
     """Writes beside the table what remains of the places that hold `rows`, marks it whole, and puts it in place."""
     from pyspark.sql import functions as F
 
-    place = place_of(spark, table)
+    place = tables.place
     beside, places = pruning(spark, table), rows.select(*place).distinct()
     touched = spark.table(table).join(F.broadcast(places), place, "left_semi")
-    remaining = touched.join(rows, KEY, "left_anti").select(*spark.table(table).columns)
+    remaining = touched.join(rows, tables.key, "left_anti").select(*spark.table(table).columns)
     remaining.write.mode("overwrite").parquet(f"{beside}/rows")
     places.write.mode("overwrite").parquet(f"{beside}/places")
     system, whole = hadoop(spark, f"{beside}/{WHOLE}")
@@ -177,18 +194,18 @@ def put_in_place(spark: SparkSession, table: str, beside: str) -> None:
     spark.catalog.refreshTable(table)
     emptied = places.join(remaining.select(*names_of_place).distinct(), names_of_place, "left_anti")
     for place in emptied.collect():
-        where = ", ".join(f"{name} = {quoted(value)}" for name, value in place.asDict().items())
+        where = ", ".join(f"{quoted(name)} = {literal(value)}" for name, value in place.asDict().items())
         spark.sql(f"ALTER TABLE {table} DROP IF EXISTS PARTITION ({where})")
     spark.catalog.refreshTable(table)
 
 
 def place_of(spark: SparkSession, table: str) -> list[str]:
-    """Tables.place of the dataset that the table is of: its partitions stand last."""
-    return spark.table(table).columns[-2:]
+    """Tables.place of the dataset that the table is of: its partitions."""
+    return [column.name for column in spark.catalog.listColumns(table) if column.isPartition]
 
 
-def quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+def literal(value: object) -> str:
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 

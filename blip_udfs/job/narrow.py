@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from blip_udfs.files.doors import limit
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 LOST = (  # what Spark says when no Python error came back: a crash, a kill for memory, or the watchdog's exit
     "Python worker exited unexpectedly",
@@ -22,24 +22,24 @@ def is_lost_worker(error: Exception) -> bool:
     return any(said in str(error) for said in LOST)
 
 
-def killers(images: DataFrame, attempt: Callable[[DataFrame], object]) -> list[str]:
-    """The images, by name, on which `attempt` loses its worker when it is given nothing else.
+def killers(images: DataFrame, called: Column, attempt: Callable[[DataFrame], object]) -> list[str]:
+    """The images, by what they are `called`, on which `attempt` loses its worker when it is given nothing else.
 
     Raises what else `attempt` raises. An image in whose company a worker was lost by chance passes when it is tried
     again, alone or in a smaller half.
     """
-    return among(sorted(row.image for row in images.select("image").distinct().collect()), images, attempt)
+    names = sorted(name for (name,) in images.select(called).distinct().collect() if name is not None)
+    return among(names, images, called, attempt)
 
 
-def among(names: list[str], images: DataFrame, attempt: Callable[[DataFrame], object]) -> list[str]:
-    from pyspark.sql import functions as F
-
-    if not names or passes(images.where(F.col("image").isin(names)), attempt):
+def among(names: list[str], images: DataFrame, called: Column, attempt: Callable[[DataFrame], object]) -> list[str]:
+    if not names or passes(images.where(called.isin(names)), attempt):
         return []
     if len(names) == 1:
         return names
     middle = len(names) // 2
-    return among(names[:middle], images, attempt) + among(names[middle:], images, attempt)
+    halves = (names[:middle], names[middle:])
+    return [name for half in halves for name in among(half, images, called, attempt)]
 
 
 def passes(images: DataFrame, attempt: Callable[[DataFrame], object]) -> bool:

@@ -16,13 +16,13 @@ from blip_udfs.spark.batches import DECODERS, ahead, chunked, null_as_none
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from blip_udfs.files.dataset import Dataset
+    from blip_udfs.job.tables import Tables
 
 AT_ONCE = 64  # images between two looks at the clock
 SIDE = 16  # pixels of a thumbnail: what moves by less than a sixteenth of the picture is the same scene
 
 
-def mark(rows: DataFrame, dataset: Dataset, threshold: float) -> DataFrame:
+def mark(rows: DataFrame, tables: Tables, threshold: float) -> DataFrame:
     """`rows` with `similar_to`: the image whose embedding a row may take, NULL where it needs its own.
 
     A row is similar when its thumbnail (SIDE x SIDE, grey) differs from that of the frame before it, of the dataset's
@@ -32,20 +32,20 @@ def mark(rows: DataFrame, dataset: Dataset, threshold: float) -> DataFrame:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    by_frame = Window.partitionBy(*dataset.series).orderBy(dataset.order, "image")
+    by_frame = Window.partitionBy(*tables.dataset.series).orderBy(tables.dataset.order, tables.called())
     before = F.lag("thumbnail").over(by_frame)
     is_first = ~F.coalesce(difference(F.col("thumbnail"), before) < threshold, F.lit(False))
     rows = rows.withColumn("thumbnail", thumbnail_column()).withColumn("first", is_first)
-    first = F.last(F.when(F.col("first"), F.col("image")), ignorenulls=True).over(by_frame)
+    first = F.last(F.when(F.col("first"), tables.called()), ignorenulls=True).over(by_frame)
     return rows.withColumn("similar_to", F.when(~F.col("first"), first)).drop("thumbnail", "first")
 
 
-def spread(rows: DataFrame, dataset: Dataset) -> DataFrame:
+def spread(rows: DataFrame, tables: Tables) -> DataFrame:
     """`rows` in which those with `similar_to` have the embedding, and the error, of the row that it names."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    same = Window.partitionBy(*dataset.series, F.coalesce("similar_to", "image"))
+    same = Window.partitionBy(*tables.dataset.series, F.coalesce("similar_to", tables.called()))
     first_of_them = same.orderBy(F.col("similar_to").isNotNull())
     columns = {name: F.first(name).over(first_of_them) for name in ("embedding", "error")}
     return rows.withColumns(columns)

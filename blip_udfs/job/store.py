@@ -1,0 +1,58 @@
+"""A dataset's columns -> the table of its embeddings and the view of its current rows, where they are missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blip_udfs.job import increment
+from blip_udfs.job.tables import Tables, ddl, names, quoted
+from blip_udfs.spark.extension import has_extension
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def create(spark: SparkSession, tables: Tables, table: str, table_format: str, location: str | None) -> None:
+    """The table, unless it is there. What a session with another catalog wrote to `location` is found again."""
+    if spark.catalog.tableExists(table):
+        check(spark, tables, table)
+    else:
+        is_filled = location is not None and increment.exists(spark, location)
+        where = f"LOCATION '{location}'" if location else ""
+        partitions = ", ".join(map(quoted, tables.place))
+        spark.sql(
+            f"CREATE TABLE {table} ({ddl(tables.row)}) USING {table_format} PARTITIONED BY ({partitions}) {where}"
+        )
+        if is_filled and not increment.has_transactions(spark, table):
+            spark.sql(f"ALTER TABLE {table} RECOVER PARTITIONS")
+
+
+def check(spark: SparkSession, tables: Tables, table: str) -> None:
+    """Raises ValueError for a table of other columns, or of columns of other types."""
+    there = [f"{quoted(name)} {kind}" for name, kind in spark.table(table).dtypes]
+    wanted = [f"{quoted(each.name)} {each.type.lower()}" for each in tables.row]
+    if spark.table(table).columns != names(tables.row):
+        there, wanted = spark.table(table).columns, names(tables.row)
+    if [each.lower() for each in there] != [each.lower() for each in wanted]:
+        raise ValueError(
+            f"table {table}: expected the columns {', '.join(wanted)}, it has {', '.join(there)}; name another table, "
+            "which embed creates"
+        )
+
+
+def show_current(spark: SparkSession, tables: Tables, table: str) -> None:
+    """The view of the table's rows that a search wants: of the session's model, with an embedding, and of images that
+    were embedded again only the newest."""
+    view = f"{table.removesuffix('_embeddings')}_search"
+    kind, view = ("VIEW", view) if has_extension(spark) else ("TEMPORARY VIEW", view.split(".")[-1])
+    identity = [quoted(name) for name in tables.dataset.identity]
+    newer = f"(SELECT {', '.join(identity)}, model, version FROM {table} WHERE version > 1)"
+    equal = [f"newer.{name} = row.{name}" for name in (*identity, "model")]
+    same = " AND ".join([*equal, "newer.version > row.version"])
+    replaced = spark.sql(f"SELECT 1 FROM {table} AS row JOIN {newer} AS newer ON {same} LIMIT 1").collect()
+    columns = ", ".join(map(quoted, names(tables.searched)))
+    spark.sql(
+        f"CREATE OR REPLACE {kind} {view} AS SELECT /*+ BROADCAST(newer) */ {columns} FROM {table} AS row "
+        + (f"LEFT ANTI JOIN {newer} AS newer ON {same} " if replaced else "")
+        + "WHERE model = blip_model() AND error IS NULL"
+    )
