@@ -92,6 +92,17 @@ def test_one_per_sequence(spark, table, truth):
     assert keys(search(table, "a truck at night", 12, one_per="sequence_id").collect()) == keys(rows)
 
 
+def test_best_of_each(spark, table, truth):
+    _, frames, sequences, _ = recipe(spark, "best_of_each")
+    assert ranked(frames) and ranked(sequences)
+    assert Counter(row.sequence_id for row in frames) == {sequence: 2 for sequence, _, _ in truth}
+    best = {row.sequence_id: (row.score, row.frame_id) for row in reversed(frames)}
+    assert {row.sequence_id: (row.score, row.frame_id) for row in sequences} == best
+    shown = {key[0] for key, facts in truth.items() if TRUCK.holds(facts) and NIGHT.holds(facts)}
+    right = [TRUCK.holds(truth[key]) and NIGHT.holds(truth[key]) for key in keys(frames) if key[0] in shown]
+    assert sum(right) / len(right) >= 0.75
+
+
 def test_one_per_seconds(spark, table, truth):
     (rows,) = recipe(spark, "one_per_seconds")
     moments = [(row.sequence_id, int(row.frame_id) // 2000) for row in rows]

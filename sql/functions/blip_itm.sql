@@ -26,6 +26,12 @@ FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embedd
 --> |000006     |1616021600500|cam01 |rainy  |noon   |0.01 |
 --> +-----------+-------------+------+-------+-------+-----+
 
+-- The best of each group by the same protocol: of each sequence's rows at most 8 are scored.
+SELECT sequence_id, max_by(frame_id, score) AS frame_id, round(max(score), 2) AS score
+FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embeddings)
+GROUP BY sequence_id
+ORDER BY score DESC, sequence_id LIMIT 3;
+
 -- An image named by its path, which the worker reads; a text per row; NULL.
 SELECT text, round(blip_itm('/data/ONCE/data/000000/cam01/1616000000000.jpg', text), 2) AS score
 FROM VALUES ('a sunny day'), ('a rainy day'), (NULL) AS t (text)

@@ -18,20 +18,25 @@ case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging
   private val candidates = Candidates(session)
 
   override def apply(plan: LogicalPlan): LogicalPlan =
-    if (!has(plan, isAsked)) plan
+    if (!has(plan, isScore)) plan
     else {
-      val served = plan.transformWithSubqueries {
-        case top @ Top(limit, sort) =>
-          rewritten(sort, limit).fold(identity[LogicalPlan](top))(better => top.transform { case `sort` => better })
-        case node @ Groups(best) if best.whyNot.isEmpty =>
-          node.transform { case each if each eq best.node => ofGroups(best) }
-      }
-      WhyNot(served, any = served ne plan).filter { case (_, reason) => WhyNot.isNew(session, reason) }.foreach {
-        case (wanted, reason) => logWarning(s"$key = $wanted, but every row is scored: $reason")
-      }
+      val (served, whyNot) = if (has(plan, isAsked)) cascaded(plan) else (plan, None)
+      val notServed = whyNot.map { case (wanted, reason) => s"$key = $wanted, but every row is scored: $reason" }
+      (notServed ++ Cost.warning(session, served, whyNot.map(_._2))).filter(WhyNot.isNew(session, _)).foreach(logWarning(_))
       if (has(served, _.isInstanceOf[Ranked])) pruned(served.transformWithSubqueries { case node => unranked(node) })
       else served
     }
+
+  /** With candidates where they serve; with their number, why they do not elsewhere. */
+  private def cascaded(plan: LogicalPlan): (LogicalPlan, Option[(Int, String)]) = {
+    val served = plan.transformWithSubqueries {
+      case top @ Top(limit, sort) =>
+        rewritten(sort, limit).fold(identity[LogicalPlan](top))(better => top.transform { case `sort` => better })
+      case node @ Groups(best) if best.whyNot.isEmpty =>
+        node.transform { case each if each eq best.node => ofGroups(best) }
+    }
+    served -> WhyNot(served, any = served ne plan)
+  }
 
   /** The sort over candidates alone; None where the rule does not apply. */
   private def rewritten(sort: Sort, limit: Int): Option[LogicalPlan] = {

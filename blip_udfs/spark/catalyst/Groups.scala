@@ -3,6 +3,7 @@ package org.apache.spark.sql.blip
 import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.catalyst.expressions.aggregate.{AggregateExpression, Max, MaxBy}
 import org.apache.spark.sql.catalyst.plans.logical._
+import org.apache.spark.sql.catalyst.util.toPrettySQL
 import org.apache.spark.sql.types.IntegerType
 
 /**
@@ -27,6 +28,8 @@ case class Groups(
       Some(s"between its scores and its groups is a ${below.nodeName}; score and group in one subquery")
     else if (!keys.forall(_.deterministic)) Some("its groups differ from run to run; expected columns")
     else if (keys.exists(_.exists(_.isInstanceOf[PythonUDF]))) Some("a Python function makes its groups; expected columns")
+    else if (below.exists(_.isInstanceOf[CTERelationRef]))
+      Some("its common table expression differs from read to read; store its rows in a table")
     else if (below.isStreaming) Some("it reads a stream, whose groups are never whole")
     else ranked.whyNot
   }
@@ -55,7 +58,7 @@ object Groups extends PredicateHelper {
     val child = PulledUp(window.child)
     val below = belowScores(child)
     val orders = window.orderSpec.map(lowered(_, child, below).asInstanceOf[SortOrder])
-    if (!orders.exists(hasRanked)) None
+    if (!orders.exists(each => hasRanked(each) || isOfScore(each.child))) None
     else {
       val score = Some(orders.head.child).collect { case score: Ranked => score }
       val wrong = score match {
@@ -144,12 +147,14 @@ object Groups extends PredicateHelper {
 
   private def hasRanked(expression: Expression): Boolean = expression.exists(_.isInstanceOf[Ranked])
 
-  /** As a query's author wrote it, as far as Spark knows. */
+  /** A function of a score, not the score itself, which may be a candidate's by now. */
+  private def isOfScore(key: Expression): Boolean = !Cascade.isAsked(key) && key.exists(Cascade.isAsked)
+
   private def shown(expression: Expression): String = {
-    val text = (expression match {
+    val text = toPrettySQL(expression match {
       case Alias(window: WindowExpression, _) => window.windowFunction
       case other => other
-    }).sql
+    })
     if (text.length > 60) text.take(60) + "..." else text
   }
 }

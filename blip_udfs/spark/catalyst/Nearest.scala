@@ -66,7 +66,8 @@ case class Nearest(
     val candidatesFirst = refused.map(why => SortOrder(why.toAttribute, Ascending, NullsFirst, Nil))
     val order = (candidatesFirst ++ before).toSeq :+ SortOrder(similarity, Descending, NullsLast, Nil)
     val first = Limit(Literal(count, IntegerType), Sort(order, global = true, rows))
-    Project(relation.output :+ similarity, refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute)))
+    val chosen = refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute))
+    Project(relation.output :+ similarity, Filter(Marked(count, ofEach = false), chosen))
   }
 
   /** The same of the `count` nearest of each group. `once` makes a subquery of a plan. */
@@ -75,7 +76,8 @@ case class Nearest(
     val made = groups.map(Alias(_, "blip_group")())
     val wide = Project(rows.output ++ made, rows)
     val order = Seq(SortOrder(similarity, Descending, NullsLast, Nil))
-    Project(relation.output :+ similarity, first(count, made.map(_.toAttribute), order, wide))
+    val chosen = first(count, made.map(_.toAttribute), order, wide)
+    Project(relation.output :+ similarity, Filter(Marked(count, ofEach = true), chosen))
   }
 
   /** Whether a row is a candidate; an error, as of `checked`, at a row of another model where no row is one. Rows are

@@ -14,8 +14,8 @@ object WhyNot {
   private val said = Collections.synchronizedMap(new WeakHashMap[SparkSession, JSet[String]])
 
   /** Whether a session hears this for the first time: a plan is optimized more than once per query. */
-  def isNew(session: SparkSession, reason: String): Boolean =
-    said.computeIfAbsent(session, _ => ConcurrentHashMap.newKeySet[String]()).add(reason)
+  def isNew(session: SparkSession, warning: String): Boolean =
+    said.computeIfAbsent(session, _ => ConcurrentHashMap.newKeySet[String]()).add(warning)
 
   /** With the number of candidates that was asked for; where `any` of a plan was served, of its other tops by a score. */
   def apply(plan: LogicalPlan, any: Boolean): Option[(Int, String)] = {
