@@ -123,8 +123,8 @@ UNBOUND = "no condition right above its window keeps the first k ranks; expected
 ALONE = "needs every row of a group; expected max(blip_itm(image, 'a text')) or max_by(x, blip_itm(...)) alone"
 SHAPES |= {
     "ranks of groups that nothing bounds": (f"SELECT image, RANK() {OVER} AS r FROM rows", UNBOUND),
-    "a bound that differs from row to row": (first("length(weather)"), UNBOUND),
-    "a bound that not all rows need to keep": (first("3 OR weather = 'rainy'"), UNBOUND),
+    "a bound that differs from row to row": (first("length(image)"), UNBOUND),
+    "a bound that not all rows need to keep": (first("3 OR image = 'x.jpg'"), UNBOUND),
     "a bound above another window": (
         first("3", more=", count(*) OVER (PARTITION BY weather, image) AS n"),
         UNBOUND,
@@ -178,7 +178,7 @@ SHAPES |= {
         "a Python function makes its groups; expected columns",
     ),
     "groups of rows by chance": (
-        "WITH c AS (SELECT *, rand() AS part FROM rows) "
+        "WITH c AS (SELECT *, rand(3) AS part FROM rows) "
         f"SELECT * FROM (SELECT weather, max({SCORE}) FROM c GROUP BY weather) JOIN c USING (weather)",
         "its common table expression differs from read to read; store its rows in a table",
     ),
@@ -196,7 +196,7 @@ SHAPES |= {
     ),
     "a maximum of a function of the score": (
         of_each(f"max(struct({SCORE}, image))"),
-        f"its max(struct(blip_itm(image, a car) AS col1, image)) {ALONE}",
+        f"its max(struct(blip_itm(image, a car), image)) {ALONE}",
     ),
     "the best by two sentences": (
         of_each(f"max({SCORE}), max_by(image, {SCORE.replace('car', 'bus')})"),

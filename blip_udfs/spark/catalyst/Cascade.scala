@@ -22,7 +22,7 @@ case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging
     else {
       val (served, whyNot) = if (has(plan, isAsked)) cascaded(plan) else (plan, None)
       val notServed = whyNot.map { case (wanted, reason) => s"$key = $wanted, but every row is scored: $reason" }
-      (notServed ++ Cost.warning(session, served, whyNot.map(_._2))).filter(WhyNot.isNew(session, _)).foreach(logWarning(_))
+      (notServed ++ Cost(session).warning(served, whyNot.map(_._2))).filter(WhyNot.isNew(session, _)).foreach(logWarning(_))
       if (has(served, _.isInstanceOf[Ranked])) pruned(served.transformWithSubqueries { case node => unranked(node) })
       else served
     }

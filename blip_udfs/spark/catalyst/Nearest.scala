@@ -67,7 +67,7 @@ case class Nearest(
     val order = (candidatesFirst ++ before).toSeq :+ SortOrder(similarity, Descending, NullsLast, Nil)
     val first = Limit(Literal(count, IntegerType), Sort(order, global = true, rows))
     val chosen = refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute))
-    Project(relation.output :+ similarity, Filter(Marked(count, ofEach = false), chosen))
+    Project(relation.output :+ similarity, Filter(Marked(similarity, count, ofEach = false), chosen))
   }
 
   /** The same of the `count` nearest of each group. `once` makes a subquery of a plan. */
@@ -77,7 +77,7 @@ case class Nearest(
     val wide = Project(rows.output ++ made, rows)
     val order = Seq(SortOrder(similarity, Descending, NullsLast, Nil))
     val chosen = first(count, made.map(_.toAttribute), order, wide)
-    Project(relation.output :+ similarity, Filter(Marked(count, ofEach = true), chosen))
+    Project(relation.output :+ similarity, Filter(Marked(similarity, count, ofEach = true), chosen))
   }
 
   /** Whether a row is a candidate; an error, as of `checked`, at a row of another model where no row is one. Rows are
