@@ -64,7 +64,7 @@ def test_explain_names_the_rows_that_are_scored(session, query, said):
         (f"SELECT image FROM counted WHERE {SCORE} > 0.5", 2000),
         (ALL, 2000),
         (
-            f"SELECT image, {SCORE} FROM counted JOIN (SELECT concat('w', id) AS weather FROM range(2)) USING (weather)",
+            f"SELECT image, {SCORE} FROM counted JOIN (SELECT concat('w', id) weather FROM range(2)) USING (weather)",
             2000,
         ),
         (f"SELECT image, {SCORE} FROM {RANGED}", 3000),

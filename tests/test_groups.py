@@ -113,7 +113,6 @@ BY_RANK = {  # query, what is not the best two of each sequence: k, groups, rows
     "in a subquery": (keyed(f"({RANKED}) WHERE r <= 2"), {}),
     "in a common table expression": (f"WITH w AS ({RANKED}) {keyed('w WHERE r < 3')}", {}),
     "in a view": (keyed("ranked_frames WHERE r = 1"), {"k": 1}),
-    "QUALIFY": (keyed(f"grouped QUALIFY ROW_NUMBER() {OVER} <= 2"), {}),
     "RANK": (keyed(f"{by(f'RANK() {OVER} AS r')} WHERE 2 >= r"), {}),
     "DENSE_RANK": (keyed(f"{by(f'DENSE_RANK() {OVER} AS r')} WHERE r BETWEEN 1 AND 2"), {}),
     "two ranks": (keyed(f"{by(f'RANK() {OVER} AS a, ROW_NUMBER() {OVER} AS b')} WHERE a <= 3 AND b IN (1, 2)"), {}),
@@ -166,6 +165,18 @@ def test_the_best_k_of_each_group(spark, chosen, name):
     assert scored == sum(map(len, groups.values()))
     best = [row for rows in groups.values() for row in rows[: other.get("k", K)]]
     assert keys(rows) == keys(filter(other.get("show", anything), best))
+
+
+def test_qualify_where_spark_has_it(spark, chosen):
+    query = keyed(f"grouped QUALIFY ROW_NUMBER() {OVER} <= 2")
+    if tuple(map(int, spark.version.split(".")[:2])) < (4, 2):
+        with pytest.raises(PySparkException, match="PARSE_SYNTAX_ERROR"):
+            spark.sql(query)
+        return
+    groups = chosen(*SEQUENCE)
+    rows, scored = evaluations(spark.sql(query))
+    assert scored == sum(map(len, groups.values()))
+    assert keys(rows) == keys(row for best in groups.values() for row in best[:K])
 
 
 BEST = {
