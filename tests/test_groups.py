@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from blip_udfs import functions as BF
 from blip_udfs.blip.model import load
+from tests.heard import heard
 from tests.plans import evaluations, optimized, tasks_of_stages
 from tests.protocol import allowed, nearest_of_each
 
@@ -258,6 +259,24 @@ def test_what_is_beside_a_maximum_is_of_all_rows(spark, table):
     for row in rows:
         of = [each["score"] for each in table if each["sequence_id"] == row.sequence_id]
         assert (row.best, row.n) == (pytest.approx(max(of), abs=1e-6), len(of))
+
+
+def test_the_groups_of_a_stream_are_never_whole(spark, table):
+    stored = spark.table("grouped")
+    rows = spark.readStream.schema(stored.schema).parquet(stored.inputFiles()[0].rpartition("/")[0])
+    best = rows.groupBy("sequence_id").agg(F.max(BF.blip_itm("image", TEXT)).alias("best"))
+    with heard(spark) as lines:
+        stream = (
+            best.writeStream.outputMode("complete").format("memory").queryName("streamed").trigger(availableNow=True)
+        )
+        stream.start().awaitTermination()
+    assert lines()[0].endswith("every row is scored: it reads a stream, whose groups are never whole")
+    found = {row.sequence_id: row.best for row in spark.table("streamed").collect()}
+    expected = {
+        sequence: max(row["score"] for row in table if row["sequence_id"] == sequence)
+        for sequence in {row["sequence_id"] for row in table}
+    }
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_rows_of_another_model_alone_are_an_error(spark, table, tmp_path, tiny_model):
