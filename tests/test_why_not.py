@@ -1,6 +1,8 @@
 """A session that asks for the cascade with a query that it cannot serve: one warning, which says why."""
 
 import pytest
+from pyspark.sql import Window
+from pyspark.sql import functions as F
 
 from tests.heard import heard
 from tests.plans import optimized
@@ -244,6 +246,19 @@ def test_a_shape_that_is_not_served_says_why_once(session, warnings, shape):
     session.conf.set("spark.blip.search.candidates", 0)
     own = optimized(session.sql(query))
     assert {"".join(sorted(plan)) for plan in plans} == {"".join(sorted(own))}  # merged calls stand in any order
+
+
+def test_a_select_that_a_dataframe_was_made_of_leaves_out_what_it_does(session, warnings):
+    """One statement's window sees what its SELECT list leaves out; a DataFrame's sees what is left."""
+    rows = session.sql("SELECT image, weather FROM rows")
+    over = Window.partitionBy("weather").orderBy(F.expr(SCORE).desc())
+    for best in (
+        rows.withColumn("r", F.row_number().over(over)).where("r <= 3"),
+        rows.selectExpr("weather", f"{SCORE} AS s").orderBy(F.desc("s")).limit(3),
+        rows.groupBy("weather").agg(F.expr(f"max({SCORE})")),
+    ):
+        assert "blip_similarity" not in optimized(best)
+    assert warnings() == ["a subquery leaves out the column embedding; select it there"]
 
 
 def test_each_reason_is_said_once_in_each_session(spark, session, warnings):

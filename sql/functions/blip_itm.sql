@@ -26,7 +26,8 @@ FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embedd
 --> |000006     |1616021600500|cam01 |rainy  |noon   |0.01 |
 --> +-----------+-------------+------+-------+-------+-----+
 
--- The best of each group by the same protocol: of each sequence's rows at most 8 are scored.
+-- The best of each group by the same protocol: of each sequence's rows at most 8 are scored; one without candidates, all
+-- of whose images failed or are another model's, is left out.
 SELECT sequence_id, max_by(frame_id, score) AS frame_id, round(max(score), 2) AS score
 FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embeddings)
 GROUP BY sequence_id

@@ -8,7 +8,8 @@ import org.apache.spark.sql.types.IntegerType
 
 /**
  * What asks for the best of each group by a score: `ROW_NUMBER() OVER (PARTITION BY g ORDER BY score DESC)`, RANK or
- * DENSE_RANK with a WHERE that keeps the first k; `max(score)` and `max_by(x, score)` with or without GROUP BY.
+ * DENSE_RANK with a WHERE that keeps the first k; `max(score)` and `max_by(x, score)` with or without GROUP BY. A group
+ * none of whose rows is a candidate has no row.
  *
  * @param node  the window or the aggregate
  * @param child what it reads
