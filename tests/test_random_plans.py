@@ -32,8 +32,8 @@ numbers = count()
 class State:
     """A relation as SQL, the rows that it has, and what is known of its image's embedding.
 
-    `columns` are names in the relation -> what they hold; `belongs` is False where the image is made by an expression
-    or the embedding is another row's; `relation` are the rows in which the newest versions are looked for.
+    `columns` are names in the relation -> what they hold; `foreign` those that are another row's than the image;
+    `relation` are the rows in which the newest versions are looked for.
     """
 
     sql: str
@@ -41,7 +41,7 @@ class State:
     columns: dict[str, str]
     relation: list[Row]
     image_is_column: bool = True
-    belongs: bool = True
+    foreign: frozenset[str] = frozenset()
 
     def read(self) -> str:
         return f"({self.sql}) AS s{next(numbers)}"
@@ -50,14 +50,16 @@ class State:
         """SELECT new name -> name here."""
         said = ", ".join(f"{old} AS {new}" if old != new else new for new, old in columns.items())
         held = {new: self.columns[old] for new, old in columns.items()}
-        return replace(self, sql=f"SELECT {said} FROM {self.read()} {more}", columns=held, **changes)
+        foreign = frozenset(new for new, old in columns.items() if old in self.foreign)
+        sql = f"SELECT {said} FROM {self.read()} {more}"
+        return replace(self, sql=sql, columns=held, foreign=foreign, **changes)
 
     def same(self) -> dict[str, str]:
         return {name: name for name in self.columns}
 
     def as_it_is(self, sql: str) -> State:
         """What a view, a CTE, a union shows: nothing below it counts."""
-        return replace(self, sql=sql, relation=self.seen(), image_is_column=True, belongs=True)
+        return replace(self, sql=sql, relation=self.seen(), image_is_column=True, foreign=frozenset())
 
     def seen(self) -> list[Row]:
         """The rows by the names that they have here."""
@@ -117,9 +119,8 @@ def joined(state: State, kind: str) -> State:
         return state
     said = ", ".join("r.embedding" if name == "embedding" else f"l.{name}" for name in state.columns)
     held = state.columns | {"embedding": "embedding"}
-    return replace(
-        state, sql=f"SELECT {said} FROM ({state.sql}) AS l JOIN base AS r USING (id)", columns=held, belongs=False
-    )
+    sql = f"SELECT {said} FROM ({state.sql}) AS l JOIN base AS r USING (id)"
+    return replace(state, sql=sql, columns=held, foreign=state.foreign | {"embedding"})
 
 
 def united(state: State, part: int) -> State:
@@ -224,7 +225,7 @@ def certain(chosen: list[Row], rows: list[Row], text: np.ndarray) -> bool:
 
 
 def is_served(state: State) -> bool:
-    return "embedding" in state.columns and state.image_is_column and state.belongs
+    return "embedding" in state.columns and state.image_is_column and "embedding" not in state.foreign
 
 
 def asked(session, sql: str, form: str):
