@@ -25,6 +25,7 @@ TESTS = (
     "tests/test_lines.py",
     "tests/test_functions.py",
     "tests/test_cascade.py",
+    "tests/test_groups.py",
     "tests/test_search.py",
     "tests/test_together.py",
     "tests/test_once.py",

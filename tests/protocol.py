@@ -47,3 +47,11 @@ def nearest_of_groups(rows: Sequence[Row], text: np.ndarray, count: int, k: int,
     seeds = [row for row in ordered if any(row is each for each in best)][:k]
     rest = [row for row in ordered if not any(row is each for each in seeds)]
     return [*seeds, *rest][: max(count, k)]
+
+
+def nearest_of_each(rows: Sequence[Row], text: np.ndarray, count: int, *group: str) -> dict[tuple, list[Row]]:
+    """The `count` nearest of each group."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in group), []).append(row)
+    return {key: nearest(each, text, count) for key, each in groups.items()}

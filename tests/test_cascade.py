@@ -179,7 +179,7 @@ LEFT_ALONE = {
     "no embedding": f"SELECT image FROM (SELECT image FROM once_images) ORDER BY {SCORE} DESC LIMIT 3",
     "too many rows wanted": f"SELECT frame_id FROM embedded ORDER BY {SCORE} DESC LIMIT 10",
     "offset too large": f"SELECT frame_id FROM embedded ORDER BY {SCORE} DESC LIMIT 3 OFFSET 7",
-    "an aggregate": f"SELECT weather, max({SCORE}) AS best FROM embedded GROUP BY weather ORDER BY best DESC LIMIT 3",
+    "an aggregate": f"SELECT weather, avg({SCORE}) AS best FROM embedded GROUP BY weather ORDER BY best DESC LIMIT 3",
     "no score": "SELECT frame_id, weather FROM embedded ORDER BY weather DESC LIMIT 3",
 }
 

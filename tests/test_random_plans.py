@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from blip_udfs import functions as BF
 from blip_udfs.blip.model import load
 from tests.plans import evaluations
-from tests.protocol import Row, allowed, nearest, similarity
+from tests.protocol import Row, allowed, nearest, nearest_of_each, similarity
 
 pytestmark = pytest.mark.slow
 TEXT = "a truck at night"
@@ -32,8 +32,8 @@ numbers = count()
 class State:
     """A relation as SQL, the rows that it has, and what is known of its image's embedding.
 
-    `columns` are names in the relation -> what they hold; `belongs` is False where the image is made by an expression
-    or the embedding is another row's; `relation` are the rows in which the newest versions are looked for.
+    `columns` are names in the relation -> what they hold; `foreign` those that are another row's than the image;
+    `relation` are the rows in which the newest versions are looked for.
     """
 
     sql: str
@@ -41,7 +41,7 @@ class State:
     columns: dict[str, str]
     relation: list[Row]
     image_is_column: bool = True
-    belongs: bool = True
+    foreign: frozenset[str] = frozenset()
 
     def read(self) -> str:
         return f"({self.sql}) AS s{next(numbers)}"
@@ -50,14 +50,16 @@ class State:
         """SELECT new name -> name here."""
         said = ", ".join(f"{old} AS {new}" if old != new else new for new, old in columns.items())
         held = {new: self.columns[old] for new, old in columns.items()}
-        return replace(self, sql=f"SELECT {said} FROM {self.read()} {more}", columns=held, **changes)
+        foreign = frozenset(new for new, old in columns.items() if old in self.foreign)
+        sql = f"SELECT {said} FROM {self.read()} {more}"
+        return replace(self, sql=sql, columns=held, foreign=foreign, **changes)
 
     def same(self) -> dict[str, str]:
         return {name: name for name in self.columns}
 
     def as_it_is(self, sql: str) -> State:
         """What a view, a CTE, a union shows: nothing below it counts."""
-        return replace(self, sql=sql, relation=self.seen(), image_is_column=True, belongs=True)
+        return replace(self, sql=sql, relation=self.seen(), image_is_column=True, foreign=frozenset())
 
     def seen(self) -> list[Row]:
         """The rows by the names that they have here."""
@@ -117,9 +119,8 @@ def joined(state: State, kind: str) -> State:
         return state
     said = ", ".join("r.embedding" if name == "embedding" else f"l.{name}" for name in state.columns)
     held = state.columns | {"embedding": "embedding"}
-    return replace(
-        state, sql=f"SELECT {said} FROM ({state.sql}) AS l JOIN base AS r USING (id)", columns=held, belongs=False
-    )
+    sql = f"SELECT {said} FROM ({state.sql}) AS l JOIN base AS r USING (id)"
+    return replace(state, sql=sql, columns=held, foreign=state.foreign | {"embedding"})
 
 
 def united(state: State, part: int) -> State:
@@ -204,20 +205,27 @@ def reasons(spark):
     log.core.config.Configurator.setLevel(name, log.Level.ERROR)
 
 
+def candidates(state: State, label: str) -> list[Row]:
+    relation = [{name: row[name] for name in row if name in state.columns} for row in state.relation]
+    return allowed(state.seen(), label, relation if "version" in state.columns else None)
+
+
 def expected(state: State, truth) -> tuple[list[Row] | None, int]:
     """The rows that are scored (None where the choice among those without a similarity is Spark's), and how many."""
     text, label, _ = truth
     if not is_served(state):
         return state.rows, len(state.rows)
-    relation = [{name: row[name] for name in row if name in state.columns} for row in state.relation]
-    candidates = allowed(state.seen(), label, relation if "version" in state.columns else None)
-    chosen = nearest(candidates, text, N)
-    certain = all(similarity(row["embedding"], text) is not None for row in chosen) or len(candidates) <= N
-    return chosen if certain else None, len(chosen)
+    rows = candidates(state, label)
+    chosen = nearest(rows, text, N)
+    return chosen if certain(chosen, rows, text) else None, len(chosen)
+
+
+def certain(chosen: list[Row], rows: list[Row], text: np.ndarray) -> bool:
+    return all(similarity(row["embedding"], text) is not None for row in chosen) or len(rows) <= N
 
 
 def is_served(state: State) -> bool:
-    return "embedding" in state.columns and state.image_is_column and state.belongs
+    return "embedding" in state.columns and state.image_is_column and "embedding" not in state.foreign
 
 
 def asked(session, sql: str, form: str):
@@ -228,28 +236,80 @@ def asked(session, sql: str, form: str):
     return session.sql(sql).withColumn("s", BF.blip_itm("image", TEXT)).orderBy(F.desc("s")).limit(K)
 
 
-@settings(max_examples=PLANS, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@dataclass(frozen=True)
+class Walk:
+    """A relation that steps have made, in a session in which no reason has been said yet."""
+
+    session: Any
+    state: State
+
+    @classmethod
+    def of(cls, spark, tiny_model, base: list[Row], steps: list[tuple]) -> Walk:
+        session = spark.newSession()
+        session.conf.set("spark.blip.model", str(tiny_model))
+        session.conf.set("spark.blip.search.candidates", N)
+        state = State("SELECT * FROM base", base, {name: name for name in NAMES}, base)
+        for name, argument in steps:
+            function = STEPS[name][0]
+            state = function(session, state, argument) if function is viewed else function(state, argument)
+        return cls(session, state)
+
+    def answer(self, df, reasons, scored: int) -> list | None:
+        """The rows, with evaluations and reasons as they must be; None where no row has an embedding of the model."""
+        reasons()
+        try:
+            rows, made = evaluations(df)
+        except PySparkException as error:
+            assert "no row has an embedding of the session's model" in str(error) and scored == 0, self.state.sql
+            return None
+        finally:
+            self.session.catalog.clearCache()
+        assert made == scored, self.state.sql
+        if self.state.rows:  # of none Spark leaves no plan to serve
+            assert ("every row is scored: " in reasons()) is not is_served(self.state), self.state.sql
+        return rows
+
+
+def plans(count: int):
+    return settings(
+        max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+@plans(PLANS)
 @given(steps=st.lists(step, max_size=5), form=st.sampled_from(["alias", "call", "dataframe"]))
 def test_rows_are_the_protocols_and_evaluations_n_or_all(spark, tiny_model, base, truth, reasons, steps, form):
-    session = spark.newSession()  # in which no reason has been said yet
-    session.conf.set("spark.blip.model", str(tiny_model))
-    session.conf.set("spark.blip.search.candidates", N)
-    state = State("SELECT * FROM base", base, {name: name for name in NAMES}, base)
-    for name, argument in steps:
-        function = STEPS[name][0]
-        state = function(session, state, argument) if function is viewed else function(state, argument)
-    rows, scored = expected(state, truth)
-    reasons()
-    try:
-        answer, made = evaluations(asked(session, state.sql, form))
-    except PySparkException as error:
-        assert "no row has an embedding of the session's model" in str(error) and (rows, scored) == ([], 0), state.sql
+    walk = Walk.of(spark, tiny_model, base, steps)
+    rows, scored = expected(walk.state, truth)
+    answer = walk.answer(asked(walk.session, walk.state.sql, form), reasons, scored)
+    if answer is None:
         return
-    finally:
-        session.catalog.clearCache()
-    assert (len(answer), made) == (min(K, scored), scored), state.sql
-    if state.rows:  # of none Spark leaves no plan to serve
-        assert ("every row is scored: " in reasons()) is not is_served(state), state.sql
+    assert len(answer) == min(K, scored), walk.state.sql
     if rows is not None:
         best = sorted((truth[2][row["image"]] for row in rows), reverse=True)[:K]
-        np.testing.assert_allclose([truth[2][row.image] for row in answer], best, atol=1e-6, err_msg=state.sql)
+        np.testing.assert_allclose([truth[2][row.image] for row in answer], best, atol=1e-6, err_msg=walk.state.sql)
+
+
+OF_EACH = {
+    "aggregate": "SELECT camera, max({}) AS s FROM ({}) GROUP BY camera",
+    "window": "SELECT camera, s FROM (SELECT *, rank() OVER (PARTITION BY camera ORDER BY s DESC) AS place "
+    "FROM (SELECT camera, image, {} AS s FROM ({}) AS r)) WHERE place = 1",
+}
+
+
+@plans(PLANS // 4)
+@given(steps=st.lists(step, max_size=5), form=st.sampled_from(list(OF_EACH)))
+def test_the_best_of_each_camera(spark, tiny_model, base, truth, reasons, steps, form):
+    walk = Walk.of(spark, tiny_model, base, steps)
+    text, label, scores = truth
+    rows = candidates(walk.state, label) if is_served(walk.state) else walk.state.rows
+    groups = nearest_of_each(rows, text, N if is_served(walk.state) else len(rows), "camera")
+    sql = OF_EACH[form].format(f"blip_itm(image, '{TEXT}')", walk.state.sql)
+    answer = walk.answer(walk.session.sql(sql), reasons, sum(map(len, groups.values())))
+    if answer is None:
+        return
+    assert {row.camera for row in answer} == {camera for (camera,) in groups}, sql
+    for row in answer:
+        chosen, of_camera = groups[row.camera,], [each for each in rows if each["camera"] == row.camera]
+        if not is_served(walk.state) or certain(chosen, of_camera, text):
+            assert row.s == pytest.approx(max(scores[each["image"]] for each in chosen), abs=1e-6), sql

@@ -11,6 +11,7 @@ from blip_udfs import functions as BF
 from blip_udfs import read_once, search
 from blip_udfs.draw.captions import Condition, Facts, Thing
 from blip_udfs.spark import scripts
+from tests.plans import evaluations
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = {path.stem for path in (ROOT / "sql" / "recipes").glob("*.sql")}
@@ -90,6 +91,33 @@ def test_one_per_sequence(spark, table, truth):
     found = sequences[: len(best)]
     assert len(best & set(found)) / len(found) >= 0.75
     assert keys(search(table, "a truck at night", 12, one_per="sequence_id").collect()) == keys(rows)
+
+
+def test_best_of_each(spark, table, truth):
+    _, frames, sequences, _ = recipe(spark, "best_of_each")
+    assert ranked(frames) and ranked(sequences)
+    assert Counter(row.sequence_id for row in frames) == {sequence: 2 for sequence, _, _ in truth}
+    best = {row.sequence_id: (row.score, row.frame_id) for row in reversed(frames)}
+    assert {row.sequence_id: (row.score, row.frame_id) for row in sequences} == best
+    shown = {key[0] for key, facts in truth.items() if TRUCK.holds(facts) and NIGHT.holds(facts)}
+    right = [TRUCK.holds(truth[key]) and NIGHT.holds(truth[key]) for key in keys(frames) if key[0] in shown]
+    assert sum(right) / len(right) >= 0.75
+
+
+OF_DRIVES = {"a truck": (TRUCK,), "a cyclist": (CYCLIST,), "a pedestrian": (WALKER,)}
+
+
+@pytest.mark.parametrize("sentence", OF_DRIVES)
+def test_the_best_frame_of_a_drive_shows_what_some_frame_does(spark, table, truth, sentence):
+    frame = f"max_by(struct(sequence_id, frame_id, camera), blip_itm(image, '{sentence}'))"
+    spark.conf.set("spark.blip.search.candidates", 4)
+    rows, scored = evaluations(spark.sql(f"SELECT {frame} AS best FROM once_embeddings GROUP BY sequence_id"))
+    spark.conf.unset("spark.blip.search.candidates")
+    assert (scored, len(rows)) == (24 * 4, 24)
+    right = {key for key, facts in truth.items() if all(each.holds(facts) for each in OF_DRIVES[sentence])}
+    drives = {sequence for sequence, _, _ in right}
+    found = [tuple(row.best) in right for row in rows if row.best.sequence_id in drives]
+    assert len(found) >= 3 and sum(found) / len(found) >= 0.8
 
 
 def test_one_per_seconds(spark, table, truth):

@@ -51,6 +51,7 @@ OWN_QUERIES = (
     "SELECT frame_id, camera, blip_itm(image, 'a truck at night') AS score FROM embedded ORDER BY score DESC LIMIT 5",
     "SELECT frame_id, camera, blip_itm(image, 'a bus') AS score, blip_image_embed(image)[3] AS fourth FROM embedded",
     "SELECT frame_id, camera, blip_itm(image, 'a bus') AS score FROM embedded ORDER BY score DESC, frame_id, camera",
+    "SELECT camera, max(blip_itm(image, 'a bus')) AS best FROM embedded GROUP BY camera ORDER BY camera",
 )
 
 

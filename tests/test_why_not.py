@@ -1,7 +1,10 @@
 """A session that asks for the cascade with a query that it cannot serve: one warning, which says why."""
 
 import pytest
+from pyspark.sql import Window
+from pyspark.sql import functions as F
 
+from tests.heard import heard
 from tests.plans import optimized
 
 SCORE = "blip_itm(image, 'a car')"
@@ -107,6 +110,107 @@ SHAPES = {
     ),
 }
 
+OVER = f"OVER (PARTITION BY weather ORDER BY {SCORE} DESC)"
+
+
+def first(k: str, over: str = OVER, more: str = "", ranks: str = "ROW_NUMBER()") -> str:
+    return f"SELECT * FROM (SELECT image, {ranks} {over} AS r{more} FROM rows) WHERE r <= {k}"
+
+
+def of_each(functions: str, where: str = "") -> str:
+    return f"SELECT {functions} FROM rows {where} GROUP BY weather"
+
+
+UNBOUND = "no condition right above its window keeps the first k ranks; expected WHERE rank <= k"
+ALONE = "needs every row of a group; expected max(blip_itm(image, 'a text')) or max_by(x, blip_itm(...)) alone"
+SHAPES |= {
+    "ranks of groups that nothing bounds": (f"SELECT image, RANK() {OVER} AS r FROM rows", UNBOUND),
+    "a bound that differs from row to row": (first("length(image)"), UNBOUND),
+    "a bound that not all rows need to keep": (first("3 OR image = 'x.jpg'"), UNBOUND),
+    "a bound above another window": (
+        first("3", more=", count(*) OVER (PARTITION BY weather, image) AS n"),
+        UNBOUND,
+    ),
+    "windows over two sentences": (
+        first("3 AND q <= 3", more=f", RANK() {OVER.replace('a car', 'a bus')} AS q"),
+        UNBOUND,
+    ),
+    "a function of all rows in the window": (
+        first("3", more=f", count(*) {OVER} AS n"),
+        "beside its rank is count(1); expected ROW_NUMBER, RANK or DENSE_RANK alone over a window",
+    ),
+    "a rank relative to all rows": (
+        first("3", ranks="NTILE(9)"),
+        "beside its rank is ntile(9); expected ROW_NUMBER, RANK or DENSE_RANK alone over a window",
+    ),
+    "the worst of each group": (
+        first("3", OVER.replace(" DESC", "")),
+        "it orders the lowest scores first; expected DESC",
+    ),
+    "groups with NULLS FIRST": (
+        first("3", OVER.replace("DESC", "DESC NULLS FIRST")),
+        "it orders NULLS FIRST; expected NULLS LAST, which DESC means",
+    ),
+    "a window by another first key": (
+        first("3", OVER.replace("ORDER BY", "ORDER BY image,")),
+        "the first ORDER BY key of its window is not blip_itm(image, 'a text') itself",
+    ),
+    "a window by a function of the score": (
+        first("3", OVER.replace(SCORE, f"round({SCORE}, 2)")),
+        "the first ORDER BY key of its window is not blip_itm(image, 'a text') itself",
+    ),
+    "a text for each row of a group": (
+        first("3", OVER.replace("'a car'", "image")),
+        "its text differs from row to row; expected a constant",
+    ),
+    "more of each group than candidates": (
+        first("11"),
+        "it asks for 11 rows of each group; expected no more than candidates, SET spark.blip.search.candidates to more",
+    ),
+    "scored rows alone in groups": (
+        f"SELECT image FROM (SELECT *, ROW_NUMBER() {OVER} AS r FROM rows WHERE {SCORE} > 0.4) WHERE r <= 3",
+        "its WHERE scores rows; expected conditions on other columns",
+    ),
+    "groups by chance": (
+        first("3", OVER.replace("BY weather", "BY round(rand(3))")),
+        "its groups differ from run to run; expected columns",
+    ),
+    "groups by a Python function": (
+        first("3", OVER.replace("BY weather", "BY blip_image_error(image)")),
+        "a Python function makes its groups; expected columns",
+    ),
+    "groups of rows by chance": (
+        "WITH c AS (SELECT *, rand(3) AS part FROM rows) "
+        f"SELECT * FROM (SELECT weather, max({SCORE}) FROM c GROUP BY weather) JOIN c USING (weather)",
+        "its common table expression differs from read to read; store its rows in a table",
+    ),
+    "groups without embeddings": (
+        f"SELECT max({SCORE}) FROM bare GROUP BY weather",
+        "no column embedding ARRAY<FLOAT> is there; SET spark.blip.search.embeddingColumn to the one that holds "
+        "embeddings",
+    ),
+    "a count beside the best": (of_each(f"max({SCORE}), count(*)"), f"its count(1) {ALONE}"),
+    "a HAVING that counts": (f"{of_each(f'max({SCORE})')} HAVING count(*) > 2", f"its count(1) {ALONE}"),
+    "an average": (of_each(f"avg({SCORE})"), f"its avg(blip_itm(image, a car)) {ALONE}"),
+    "the best of a part of a group": (
+        of_each(f"max({SCORE}) FILTER (WHERE image > 'a')"),
+        f"its max(blip_itm(image, a car)) FILTER (WHERE (image > a)) {ALONE}",
+    ),
+    "a maximum of a function of the score": (
+        of_each(f"max(struct({SCORE}, image))"),
+        f"its max(struct(blip_itm(image, a car), image)) {ALONE}",
+    ),
+    "the best by two sentences": (
+        of_each(f"max({SCORE}), max_by(image, {SCORE.replace('car', 'bus')})"),
+        "it asks for the best by several sentences or images; expected a query for each",
+    ),
+    "the best by no text": (of_each("max(blip_itm(image, NULL))"), "its text is NULL"),
+    "scored rows alone in a maximum": (
+        of_each(f"max({SCORE})", f"WHERE {SCORE} > 0.4"),
+        "its WHERE scores rows; expected conditions on other columns",
+    ),
+}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def tables(spark):
@@ -129,26 +233,32 @@ def session(spark):
 @pytest.fixture
 def warnings(spark):
     """Reads what the rule has written to the log: its lines, without the setting that they begin with."""
-    log = spark._jvm.org.apache.logging.log4j
-    name = "org.apache.spark.sql.blip.Cascade"
-    text = spark._jvm.java.io.StringWriter()
-    appender = log.core.appender.WriterAppender.createAppender(None, None, text, "why", False, True)
-    appender.start()
-    log.core.config.Configurator.setLevel(name, log.Level.WARN)
-    logger = log.LogManager.getLogger(name)
-    logger.addAppender(appender)
     begin = "spark.blip.search.candidates = 10, but every row is scored: "
-    yield lambda: [line.removeprefix(begin) for line in text.toString().splitlines()]
-    logger.removeAppender(appender)
-    log.core.config.Configurator.setLevel(name, log.Level.ERROR)
+    with heard(spark) as lines:
+        yield lambda: [line.removeprefix(begin) for line in lines()]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_that_is_not_served_says_why_once(session, warnings, shape):
     query, reason = SHAPES[shape]
-    for _ in range(2):
-        assert "blip_similarity" not in optimized(session.sql(query))
+    plans = [optimized(session.sql(query)) for _ in range(2)]
     assert warnings() == [reason]
+    session.conf.set("spark.blip.search.candidates", 0)
+    own = optimized(session.sql(query))
+    assert {"".join(sorted(plan)) for plan in plans} == {"".join(sorted(own))}  # merged calls stand in any order
+
+
+def test_a_select_that_a_dataframe_was_made_of_leaves_out_what_it_does(session, warnings):
+    """One statement's window sees what its SELECT list leaves out; a DataFrame's sees what is left."""
+    rows = session.sql("SELECT image, weather FROM rows")
+    over = Window.partitionBy("weather").orderBy(F.expr(SCORE).desc())
+    for best in (
+        rows.withColumn("r", F.row_number().over(over)).where("r <= 3"),
+        rows.selectExpr("weather", f"{SCORE} AS s").orderBy(F.desc("s")).limit(3),
+        rows.groupBy("weather").agg(F.expr(f"max({SCORE})")),
+    ):
+        assert "blip_similarity" not in optimized(best)
+    assert warnings() == ["a subquery leaves out the column embedding; select it there"]
 
 
 def test_each_reason_is_said_once_in_each_session(spark, session, warnings):

@@ -14,7 +14,7 @@ import pandas as pd
 
 from blip_udfs.blip.checkpoint import ModelError
 from blip_udfs.spark import worker
-from blip_udfs.spark.settings import PREFIX, SETTINGS, Settings
+from blip_udfs.spark.settings import PREFIX, Settings, defaults
 
 if TYPE_CHECKING:
     from blip_udfs.spark.sql_function import Parameter, SqlFunction
@@ -137,7 +137,7 @@ def model_label(settings: Mapping[str, str]) -> str:
 
 def checked(given: Mapping[str, str]) -> Settings:
     """The settings of a worker; ValueError for a key that is none, or a value that it does not take."""
-    known = [setting.key for setting in SETTINGS if not setting.key.startswith(f"{PREFIX}search.")]
+    known = list(defaults()["all"])
     if unknown := [key for key in given if key not in known]:
         raise ValueError(f"setting {unknown[0]}: expected one of {', '.join(known)}")
     return Settings.read(given.get)

@@ -54,6 +54,12 @@ def candidates(text: str) -> int:
     return int(text)
 
 
+def rows_to_warn_of(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError("expected a whole number of rows, 0 for no warning")
+    return int(text)
+
+
 SETTINGS = (
     Setting(
         PREFIX + "model",
@@ -88,11 +94,18 @@ SETTINGS = (
     Setting(
         PREFIX + "search.candidates",
         "0",
-        "rows that ITM re-ranks in ORDER BY blip_itm(...) DESC LIMIT k: 0 = every row, N = the N nearest by ITC",
+        "rows that ITM re-ranks in ORDER BY blip_itm(...) DESC LIMIT k, or of each group: 0 = all, N = the nearest N",
         candidates,
     ),
     Setting(PREFIX + "search.embeddingColumn", "embedding", "the column by which the N nearest rows are found"),
+    Setting(
+        PREFIX + "itm.warnRows",
+        "100000",
+        "a query that would score more rows by ITM, by its tables' statistics, says so in the log; 0 = none does",
+        rows_to_warn_of,
+    ),
 )
+WATCHING = (PREFIX + "itm.warnRows",)  # no function's answer depends on them
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,10 @@ class Settings:
 
 
 def defaults() -> dict[str, dict[str, str]]:
-    """Keys and their defaults, for the extension's jar: of every function, and of those that rank rows."""
-    ranking = {setting.key: setting.default for setting in SETTINGS if setting.key.startswith(f"{PREFIX}search.")}
-    return {"all": {each.key: each.default for each in SETTINGS if each.key not in ranking}, "ranking": ranking}
+    """Keys and their defaults, for the extension's jar: of every function, of those that rank rows, and of what only
+    says something."""
+    groups: dict[str, dict[str, str]] = {"all": {}, "ranking": {}, "watching": {}}
+    for each in SETTINGS:
+        group = "watching" if each.key in WATCHING else "ranking" if each.key.startswith(f"{PREFIX}search.") else "all"
+        groups[group][each.key] = each.default
+    return groups

@@ -26,6 +26,20 @@ FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embedd
 --> |000006     |1616021600500|cam01 |rainy  |noon   |0.01 |
 --> +-----------+-------------+------+-------+-------+-----+
 
+-- The best of each group by the same protocol: of each sequence's rows at most 8 are scored; one without candidates, all
+-- of whose images failed or are another model's, is left out.
+SELECT sequence_id, max_by(frame_id, score) AS frame_id, round(max(score), 2) AS score
+FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embeddings)
+GROUP BY sequence_id
+ORDER BY score DESC, sequence_id LIMIT 3;
+--> +-----------+-------------+-----+
+--> |sequence_id|frame_id     |score|
+--> +-----------+-------------+-----+
+--> |000000     |1616000000500|1.0  |
+--> |000006     |1616021600000|1.0  |
+--> |000001     |1616003600500|0.0  |
+--> +-----------+-------------+-----+
+
 -- An image named by its path, which the worker reads; a text per row; NULL.
 SELECT text, round(blip_itm('/data/ONCE/data/000000/cam01/1616000000000.jpg', text), 2) AS score
 FROM VALUES ('a sunny day'), ('a rainy day'), (NULL) AS t (text)

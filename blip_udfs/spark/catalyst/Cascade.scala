@@ -9,23 +9,34 @@ import org.apache.spark.sql.blip.shims.SparkSession
 
 /**
  * BLIP's retrieval protocol under `ORDER BY blip_itm(image, 'text') DESC LIMIT k`: of the rows that pass the WHERE, only
- * the N nearest by stored embedding are scored by ITM. N is spark.blip.search.candidates; 0 leaves every plan alone.
+ * the N nearest by stored embedding are scored by ITM, or the N nearest of each group that Groups finds. N is
+ * spark.blip.search.candidates; 0 leaves every plan alone.
  */
 case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging {
   import Cascade._
 
+  private val candidates = Candidates(session)
+
   override def apply(plan: LogicalPlan): LogicalPlan =
-    if (!has(plan, isAsked)) plan
+    if (!has(plan, isScore)) plan
     else {
-      val served = plan.transformWithSubqueries { case top @ Top(limit, sort) =>
-        rewritten(sort, limit).fold(identity[LogicalPlan](top))(better => top.transform { case `sort` => better })
-      }
-      WhyNot(served, any = served ne plan).filter { case (_, reason) => WhyNot.isNew(session, reason) }.foreach {
-        case (wanted, reason) => logWarning(s"$key = $wanted, but every row is scored: $reason")
-      }
+      val (served, whyNot) = if (has(plan, isAsked)) cascaded(plan) else (plan, None)
+      val notServed = whyNot.map { case (wanted, reason) => s"$key = $wanted, but every row is scored: $reason" }
+      (notServed ++ Cost(session).warning(served, whyNot.map(_._2))).filter(WhyNot.isNew(session, _)).foreach(logWarning(_))
       if (has(served, _.isInstanceOf[Ranked])) pruned(served.transformWithSubqueries { case node => unranked(node) })
       else served
     }
+
+  /** With candidates where they serve; with their number, why they do not elsewhere. */
+  private def cascaded(plan: LogicalPlan): (LogicalPlan, Option[(Int, String)]) = {
+    val served = plan.transformWithSubqueries {
+      case top @ Top(limit, sort) =>
+        rewritten(sort, limit).fold(identity[LogicalPlan](top))(better => top.transform { case `sort` => better })
+      case node @ Groups(best) if best.whyNot.isEmpty =>
+        node.transform { case each if each eq best.node => ofGroups(best) }
+    }
+    served -> WhyNot(served, any = served ne plan)
+  }
 
   /** The sort over candidates alone; None where the rule does not apply. */
   private def rewritten(sort: Sort, limit: Int): Option[LogicalPlan] = {
@@ -39,30 +50,10 @@ case class Cascade(session: SparkSession) extends Rule[LogicalPlan] with Logging
     } yield plain(sort.withNewChildren(Seq(replaced(child, below, candidates(below, score, wanted)))))
   }
 
-  /** With the score itself, whose rows are candidates now, in place of what was ranked. */
-  private def plain(plan: LogicalPlan): LogicalPlan = plan match {
-    case node @ (_: Sort | _: Project) => unranked(node).mapChildren(plain)
-    case other => other
+  private def ofGroups(best: Groups): LogicalPlan = {
+    val score = best.score.get
+    best.over(candidates(best.below, score, Settings.candidates(score.score), best.keys))
   }
-
-  private def unranked(node: LogicalPlan): LogicalPlan = node.transformExpressions { case score: Ranked => score.call }
-
-  private def replaced(plan: LogicalPlan, old: LogicalPlan, better: LogicalPlan): LogicalPlan =
-    if (plan eq old) better else plan.withNewChildren(plan.children.map(replaced(_, old, better)))
-
-  /** The nearest rows of `below`, with its columns, spread over all cores. */
-  private def candidates(below: LogicalPlan, ranked: Ranked, wanted: Int): LogicalPlan = {
-    def constant(role: String, arguments: Expression*): Expression =
-      TextOnce.subquery(session, ScalarFunction.beside(ranked.score, Manifest.withRole(role), arguments))
-    val Seq(image, text) = ranked.score.children
-    val columns = ranked.names.zip(ranked.columns).toMap
-    val newest = ranked.newest.map(plan => renamed(session.sessionState.executePlan(plan).optimizedPlan))
-    val chosen = Nearest(below, image, columns, newest, constant("text_embed", text), constant("model")).nearest(wanted)
-    Repartition(session.sparkContext.defaultParallelism, shuffle = true, Project(below.output, chosen))
-  }
-
-  /** Of columns of its own: the optimizer has made the relation's of them, which a join cannot have twice. */
-  private def renamed(plan: LogicalPlan): LogicalPlan = Project(plan.output.map(each => Alias(each, each.name)()), plan)
 }
 
 object Cascade {
@@ -70,6 +61,27 @@ object Cascade {
 
   /** Without the columns that nothing above needs any more. */
   private[blip] def pruned(plan: LogicalPlan): LogicalPlan = RemoveNoopOperators(ColumnPruning(plan))
+
+  /** With the score itself, whose rows are candidates now, in place of what was ranked. */
+  private[blip] def plain(plan: LogicalPlan): LogicalPlan = plan match {
+    case node @ (_: Sort | _: Window | _: Aggregate | _: Project) => unranked(node).mapChildren(plain)
+    case other => other
+  }
+
+  private[blip] def unranked(node: LogicalPlan): LogicalPlan =
+    node.transformExpressions { case score: Ranked => score.call }
+
+  private[blip] def replaced(plan: LogicalPlan, old: LogicalPlan, better: LogicalPlan): LogicalPlan =
+    if (plan eq old) better else plan.withNewChildren(plan.children.map(replaced(_, old, better)))
+
+  /** An expression over what `plan` gives as one over what `below` gives, through the projections between. */
+  private[blip] def lowered(expression: Expression, plan: LogicalPlan, below: LogicalPlan): Expression = plan match {
+    case Project(list, child) if plan ne below =>
+      val made = AttributeMap(list.collect { case alias: Alias => alias.toAttribute -> alias.child })
+      val deeper = expression.transform { case column: Attribute => made.getOrElse(column, column) }
+      lowered(deeper, child, below)
+    case _ => expression
+  }
 
   private[blip] def has(plan: LogicalPlan, is: Expression => Boolean): Boolean =
     plan.collectWithSubqueries { case node if node.expressions.exists(_.exists(is)) => node }.nonEmpty

@@ -43,9 +43,11 @@ object Manifest {
   lazy val scalars: Seq[Record] = records.filter(_.kind == "scalar")
   private lazy val byName: Map[String, Record] = scalars.map(record => record.name -> record).toMap
 
-  /** Keys and defaults of the settings on which every function's answer depends, and of those that rank rows. */
+  /** Keys and defaults of the settings on which every function's answer depends, of those that rank rows, and of those
+   * that only say something. */
   lazy val settings: Map[String, String] = defaults("all")
   lazy val ranking: Map[String, String] = defaults("ranking")
+  lazy val watching: Map[String, String] = defaults("watching")
 
   private def defaults(group: String): Map[String, String] =
     (parse(resource("manifest.json")) \ "settings" \ group).extract[Map[String, String]]

@@ -66,8 +66,29 @@ case class Nearest(
     val candidatesFirst = refused.map(why => SortOrder(why.toAttribute, Ascending, NullsFirst, Nil))
     val order = (candidatesFirst ++ before).toSeq :+ SortOrder(similarity, Descending, NullsLast, Nil)
     val first = Limit(Literal(count, IntegerType), Sort(order, global = true, rows))
-    Project(relation.output :+ similarity, refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute)))
+    val chosen = refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute))
+    Project(relation.output :+ similarity, Filter(Marked(similarity, count, ofEach = false), chosen))
   }
+
+  /** The same of the `count` nearest of each group. `once` makes a subquery of a plan. */
+  def ofEach(groups: Seq[Expression], count: Int, once: LogicalPlan => Expression): LogicalPlan = {
+    val rows = refused.fold(measured)(why => Filter(mayBe(why.toAttribute, once), measured))
+    val made = groups.map(Alias(_, "blip_group")())
+    val wide = Project(rows.output ++ made, rows)
+    val order = Seq(SortOrder(similarity, Descending, NullsLast, Nil))
+    val chosen = first(count, made.map(_.toAttribute), order, wide)
+    Project(relation.output :+ similarity, Filter(Marked(similarity, count, ofEach = true), chosen))
+  }
+
+  /** Whether a row is a candidate; an error, as of `checked`, at a row of another model where no row is one. Rows are
+   * looked at until there is one: no group knows of the others. */
+  private def mayBe(why: Attribute, once: LogicalPlan => Expression): Expression =
+    if (labels.isEmpty) IsNull(why)
+    else {
+      val any = once(Limit(Literal(1, IntegerType), Project(Seq(Alias(Literal(true), "blip_any")()), allowed)))
+      val isWrong = And(IsNull(any), EqualNullSafe(why, Literal(OTHER)))
+      If(isWrong, failure(Coalesce(labels)), IsNull(why))
+    }
 
   /** `count` rows, first the nearest of each of the `k` nearest groups, then the nearest: so that k groups are among them
    * where the relation has k. Only a row of each group is moved. */
@@ -95,11 +116,14 @@ case class Nearest(
     If(Or(isNoNumber, isZero), nothing, product)
   }
 
+  /** What names the model of a row that is of another one. */
+  private def labels: Seq[Expression] =
+    model.map(model => If(isOfAnother(model), model, noText)).toSeq ++ digest.map(Cast(_, StringType))
+
   private def isOfAnother(model: Expression): Expression = And(isLabel(model), Not(EqualTo(model, ours)))
 
   /** Without what is no candidate; an error that names both models if nothing but rows of another one is left. */
   private def checked(taken: LogicalPlan, why: Attribute): LogicalPlan = {
-    val labels = model.map(model => If(isOfAnother(model), model, noText)).toSeq ++ digest.map(Cast(_, StringType))
     if (labels.isEmpty) Filter(IsNull(why), taken)
     else {
       val any = Alias(overAll(Max(IsNull(why))), "blip_any")()
@@ -122,6 +146,14 @@ object Nearest {
   private val noText = Literal.create(null, StringType)
   private val known = Manifest.features
   private val one = Seq(Literal(1)) // candidates are in one partition already: Spark would warn of none
+
+  /** The first `count` rows of each group. */
+  private[blip] def first(count: Int, groups: Seq[Attribute], order: Seq[SortOrder], rows: LogicalPlan): LogicalPlan = {
+    val frame = SpecifiedWindowFrame(RowFrame, UnboundedPreceding, CurrentRow)
+    val rank = Alias(WindowExpression(RowNumber(), WindowSpecDefinition(groups, order, frame)), "blip_rank")()
+    val isFirst = LessThanOrEqual(rank.toAttribute, Literal(count, IntegerType))
+    Project(rows.output, Filter(isFirst, Window(Seq(rank), groups, order, rows)))
+  }
 
   /** `name@digest`, as blip_model() gives it: a column `model` may be a car's. */
   private def isLabel(model: Expression): Expression = RLike(model, Literal(".@[0-9a-f]{12}$"))

@@ -1,6 +1,7 @@
 package org.apache.spark.sql.blip
 
 import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
 import org.apache.spark.sql.catalyst.plans.logical._
 import org.apache.spark.sql.catalyst.rules.Rule
 
@@ -14,11 +15,14 @@ object Pin extends Rule[LogicalPlan] {
     lazy val ctes = plan.collectWithSubqueries { case each: CTERelationDef => each }
     plan.resolveOperatorsUpWithPruning(_ => true) {
       case project: Project if project.resolved && project.projectList.exists(aliased(_).isDefined) =>
-        project.copy(projectList = project.projectList.map { each =>
-          aliased(each).fold(each) { call =>
-            each.withNewChildren(Seq(ranked(call, project.child, ctes))).asInstanceOf[NamedExpression]
-          }
-        })
+        val wide = widened(project, project.projectList.flatMap(aliased(_)).head)
+        Project(project.projectList.map { each =>
+          aliased(each).fold(each)(call => each.withNewChildren(Seq(ranked(call, wide, ctes))).asInstanceOf[NamedExpression])
+        }, wide)
+      case group: Aggregate if group.resolved && group.aggregateExpressions.exists(_.exists(isAskedOf)) =>
+        group.copy(aggregateExpressions = group.aggregateExpressions.map(_.transform { case function: AggregateExpression =>
+          pinned(function, ranked(_, group.child, ctes))
+        }.asInstanceOf[NamedExpression]))
       case sort: Sort if sort.resolved && sort.global =>
         asked(sort.order.head.child).fold[LogicalPlan](sort)(sorted(sort, _, ctes))
     }
@@ -27,6 +31,16 @@ object Pin extends Rule[LogicalPlan] {
   private def aliased(expression: NamedExpression): Option[PythonUDF] = expression match {
     case Alias(child, _) => asked(child)
     case _ => None
+  }
+
+  private def isAskedOf(expression: Expression): Boolean = expression match {
+    case function: AggregateExpression => function.exists(asked(_).isDefined)
+    case _ => false
+  }
+
+  private def pinned(expression: Expression, ranked: PythonUDF => Ranked): Expression = expression match {
+    case done: Ranked => done
+    case other => asked(other).fold(other.mapChildren(pinned(_, ranked)))(ranked)
   }
 
   private def asked(expression: Expression): Option[PythonUDF] = expression match {
@@ -48,8 +62,9 @@ object Pin extends Rule[LogicalPlan] {
     }
   }
 
-  private def widened(sort: Sort, call: PythonUDF): LogicalPlan = sort.child match {
-    case project @ Project(list, child) if isOneStatement(sort, project) =>
+  /** A SELECT list below in the same statement, as ORDER BY and QUALIFY have one, with what it leaves out. */
+  private def widened(node: UnaryNode, call: PythonUDF): LogicalPlan = node.child match {
+    case project @ Project(list, child) if isOneStatement(node, project) =>
       val wanted = Visible.names(Settings.embeddingColumn(call)).filter(Visible.named(project, _).isEmpty)
       Project(list ++ wanted.flatMap(Visible.named(child, _)), child)
     case other => other

@@ -36,7 +36,7 @@ private class Search(arguments: Arguments) {
     val score = Alias(Cast(Add(logit, Coalesce(Seq(similarity, Literal(-1.0f)))), DoubleType), "score")()
     val rows = Project(table.output.filterNot(each => isNamed(each, "score")) :+ score, chosen)
     val order = SortOrder(score.toAttribute, Descending, NullsLast, Nil)
-    Limit(Literal(k, IntegerType), Sort(Seq(order), global = true, group.fold[LogicalPlan](rows)(best(rows, _, order))))
+    Limit(Literal(k, IntegerType), Sort(Seq(order), global = true, group.fold[LogicalPlan](rows)(each => Nearest.first(1, Seq(each), Seq(order), rows))))
   }
 
   /** The rows that ITM scores, spread over all cores, and their similarity to the query. */
@@ -53,13 +53,6 @@ private class Search(arguments: Arguments) {
     }
     val cores = spark.sparkContext.defaultParallelism
     (if (candidates == 0) chosen else Repartition(cores, shuffle = true, chosen), nearest.similarity)
-  }
-
-  /** Of rows with the same value in a column, the one with the highest score. */
-  private def best(rows: LogicalPlan, group: Attribute, order: SortOrder): LogicalPlan = {
-    val frame = SpecifiedWindowFrame(RowFrame, UnboundedPreceding, CurrentRow)
-    val rank = Alias(WindowExpression(RowNumber(), WindowSpecDefinition(Seq(group), Seq(order), frame)), "blip_rank")()
-    Project(rows.output, Filter(EqualTo(rank.toAttribute, Literal(1)), Window(Seq(rank), Seq(group), Seq(order), rows)))
   }
 
   /** A table's name, or TABLE(...). */

@@ -13,6 +13,7 @@ import org.apache.spark.sql.blip.shims.SparkSession
 object Settings {
   private implicit val formats: Formats = DefaultFormats
   private[blip] val candidatesKey = "spark.blip.search.candidates"
+  private[blip] val warnRowsKey = "spark.blip.itm.warnRows"
   private[blip] val columnKey = "spark.blip.search.embeddingColumn"
 
   /** Those of the session that analyzes a query: not SQLConf's, for Spark analyzes a view without the session's own. */
@@ -37,6 +38,14 @@ object Settings {
   def embeddingColumn(call: PythonUDF): String = read(call).getOrElse(columnKey, Manifest.ranking(columnKey))
 
   private def read(call: PythonUDF): Map[String, String] = parse(Command.settings(call)).extract[Map[String, String]]
+
+  /** No part of a plan: it changes no answer. */
+  def warnRows(session: SparkSession): Long = {
+    val default = Manifest.watching(warnRowsKey)
+    val text = session.sessionState.conf.getConfString(warnRowsKey, default).trim
+    Try(text.toLong).toOption.filter(_ >= 0).getOrElse(throw new IllegalArgumentException(
+      s"$warnRowsKey = '$text': expected a whole number of rows, 0 for no warning; SET $warnRowsKey = $default mends it"))
+  }
 
   private def checked(text: String): Int = Try(text.toInt).toOption.filter(_ >= 0).getOrElse(
     throw new IllegalArgumentException(

@@ -26,8 +26,11 @@ object TextOnce {
   }
 
   /** The value of a call with constant arguments, or with none, as a subquery over one row that holds them. */
-  def subquery(session: SparkSession, call: PythonUDF): Expression =
-    session.sessionState.optimizer.execute(Subquery(row(call), correlated = false)) match {
+  def subquery(session: SparkSession, call: PythonUDF): Expression = subquery(session, row(call))
+
+  /** What a plan of one column and at most one row gives. */
+  def subquery(session: SparkSession, plan: LogicalPlan): Expression =
+    session.sessionState.optimizer.execute(Subquery(plan, correlated = false)) match {
       case Subquery(optimized, _) => ScalarSubquery(optimized)
       case optimized => ScalarSubquery(optimized)
     }

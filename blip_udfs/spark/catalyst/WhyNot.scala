@@ -14,8 +14,8 @@ object WhyNot {
   private val said = Collections.synchronizedMap(new WeakHashMap[SparkSession, JSet[String]])
 
   /** Whether a session hears this for the first time: a plan is optimized more than once per query. */
-  def isNew(session: SparkSession, reason: String): Boolean =
-    said.computeIfAbsent(session, _ => ConcurrentHashMap.newKeySet[String]()).add(reason)
+  def isNew(session: SparkSession, warning: String): Boolean =
+    said.computeIfAbsent(session, _ => ConcurrentHashMap.newKeySet[String]()).add(warning)
 
   /** With the number of candidates that was asked for; where `any` of a plan was served, of its other tops by a score. */
   def apply(plan: LogicalPlan, any: Boolean): Option[(Int, String)] = {
@@ -24,8 +24,10 @@ object WhyNot {
     }
     val tops = plan.collectWithSubqueries { case Top(limit, sort) => (limit, sort) }
     val ranked = tops.filter { case (_, sort) => keyOf(sort).isInstanceOf[Ranked] }
-    calls.flatten.headOption.filter(_ => ranked.nonEmpty || !any && !isSearch(plan)).map { call =>
-      Settings.candidates(call) -> ofTop(ranked ++ tops)
+    val ofGroups = plan.collectWithSubqueries { case Groups(best) => best.whyNot }.flatten
+    val reason = ranked.headOption.map(ofTop).orElse(ofGroups.headOption)
+    calls.flatten.headOption.filter(_ => reason.isDefined || !any && !isSearch(plan)).map { call =>
+      Settings.candidates(call) -> reason.orElse(tops.headOption.map(ofTop)).getOrElse(noTop)
     }
   }
 
@@ -34,18 +36,23 @@ object WhyNot {
 
   private def keyOf(sort: Sort): Expression = resolved(sort.order.head.child, PulledUp(sort.child))
 
-  private def ofTop(tops: Seq[(Int, Sort)]): String = tops.headOption match {
-    case None => "it has no ORDER BY with a LIMIT; expected ORDER BY blip_itm(image, 'a text') DESC LIMIT k"
-    case Some((limit, sort)) => keyOf(sort) match {
+  private val noTop = "it has no ORDER BY with a LIMIT; expected ORDER BY blip_itm(image, 'a text') DESC LIMIT k"
+
+  private def ofTop(top: (Int, Sort)): String = {
+    val (limit, sort) = top
+    keyOf(sort) match {
       case ranked: Ranked => ofKey(ranked.score, sort.order.head).getOrElse(ofRows(ranked, limit, sort))
       case _ => "its first ORDER BY key is not blip_itm(image, 'a text') itself"
     }
   }
 
-  private def ofKey(call: PythonUDF, order: SortOrder): Option[String] =
+  def ofKey(call: PythonUDF, order: SortOrder): Option[String] =
     if (order.direction == Ascending) Some("it orders the lowest scores first; expected DESC")
     else if (order.nullOrdering == NullsFirst) Some("it orders NULLS FIRST; expected NULLS LAST, which DESC means")
-    else if (!call.children(1).foldable) Some("its text differs from row to row; expected a constant")
+    else ofText(call)
+
+  def ofText(call: PythonUDF): Option[String] =
+    if (!call.children(1).foldable) Some("its text differs from row to row; expected a constant")
     else if (call.children(1).eval() == null) Some("its text is NULL")
     else None
 
