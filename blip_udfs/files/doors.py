@@ -50,6 +50,11 @@ DOORS = (
 )
 
 
+def defaults() -> dict[str, int]:
+    """Of the limits, for the extension's jar."""
+    return {door.variable: door.default for door in DOORS if isinstance(door.default, int)}
+
+
 def limit(variable: str) -> int:
     """A limit that the environment of the workers may change."""
     default = next(door.default for door in DOORS if door.variable == variable)

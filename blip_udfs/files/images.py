@@ -11,8 +11,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from blip_udfs.files.carried import named
 from blip_udfs.files.doors import limit
-from blip_udfs.files.sources import ImageError, check_bytes, read
+from blip_udfs.files.sources import ImageError
 
 __all__ = ["KNOWN_FORMATS", "ImageError", "decode", "image_error", "normalise", "pixels"]
 
@@ -47,13 +48,11 @@ def decode(source: bytes | str) -> Image.Image:
     `source`: the encoded image in one of FORMATS, or the path or URI of one. Alpha is dropped, as transformers'
     `convert_to_rgb` does; 16 bits per channel keep their upper 8. Raises ImageError.
     """
-    where = f"{source}: " if isinstance(source, str) else ""
-    data = read(source) if isinstance(source, str) else source
-    check_bytes(len(data), source if isinstance(source, str) else "image")
+    path, data = named(source)
     try:
         return rgb(loaded(data))
     except ImageError as error:
-        raise ImageError(f"{where}{error}") from None
+        raise ImageError(f"{path}: {error}" if path else str(error)) from None
 
 
 def pixels(source: bytes | str, size: int) -> np.ndarray:

@@ -172,7 +172,10 @@ def file_system(scheme: str, authority: str) -> tuple[FileSystem, str]:
     try:
         return FileSystem.from_uri(root)
     except (ArrowException, ValueError) as error:
-        message = f"{root}: expected a local path, file:, dbfs: or a URI of Arrow's file systems (s3, gs, hdfs, abfs)"
+        message = (
+            f"{root}: expected a local path, file:, dbfs: or a URI of Arrow's file systems (s3, gs, hdfs, abfs); Spark "
+            "reads what it has a file system for, in a session with blip-udfs' jar and spark.blip.read = auto"
+        )
         raise ImageError(f"{message}: {error}") from None
 
 
@@ -188,6 +191,15 @@ def check_bytes(size: int, source: str = "image") -> None:
 
 def is_inside(path: str, root: str) -> bool:
     return Path(root) in (Path(path), *Path(path).parents)
+
+
+def check_root(source: str) -> None:
+    """Raises ImageError for what may not be read here, by whomever."""
+    scheme, path = split_scheme(source)
+    if scheme in ("", *LOCAL_SCHEMES):
+        allowed_path(local_path(scheme, path), source)
+    else:
+        check_remote_root(SAME_SCHEME.get(scheme, scheme), path, source)
 
 
 def check_remote_root(scheme: str, path: str, source: str) -> None:

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
 
-IMAGES_A_TASK = 64  # of a trigger: small enough to spread evenly, eight batches or more of the model's
-ROWS_A_BATCH = 10_000  # of Arrow's, as Spark has it: of paths, where images are bytes IMAGES_A_TASK
+IMAGES_A_TASK = 64  # of a trigger: small enough to spread evenly, eight batches or more of the model's; or of Arrow's
 IMAGES_A_TRIGGER = 1000  # or IMAGES_A_TASK per core, where that is more: a trigger takes seconds of its own
 LISTING_TASKS = 4  # per core: Spark alone would make one of every 32 files, 200,000 of a tree of 7 million
 MEASURED = 64  # images by which a dry run measures the speed
@@ -121,10 +120,9 @@ def embed(
     at_once = images_per_trigger or max(IMAGES_A_TRIGGER, IMAGES_A_TASK * spark.sparkContext.defaultParallelism)
     settings = Settings.of_session(spark)
     job = Job(spark, tables, named, table, where, retry_failed, skip_similar, at_once, model, settings, on_event)
-    most = str(IMAGES_A_TASK if tables.dataset.has_bytes else ROWS_A_BATCH)
     with (
         increment.setting(spark, "spark.sql.files.maxPartitionNum", str(LISTING_TASKS * job.cores)),
-        increment.setting(spark, "spark.sql.execution.arrow.maxRecordsPerBatch", most),
+        increment.setting(spark, "spark.sql.execution.arrow.maxRecordsPerBatch", str(IMAGES_A_TASK)),
     ):
         if dry_run:
             return job.foresee()
@@ -302,18 +300,26 @@ class Job:
         from blip_udfs.job import similar
         from blip_udfs.spark import worker
 
-        rows = images.repartition(tasks)
+        rows, image = images.repartition(tasks), self.image()
         if self.skip_similar is None:
             rows = rows.withColumn("similar_to", F.lit(None).cast("string"))
         else:
-            rows = similar.mark(rows, self.tables, self.skip_similar).repartition(tasks)
-        own = F.when(F.col("similar_to").isNull(), F.col("image"))
+            rows = similar.mark(rows, self.tables, image, self.skip_similar).repartition(tasks)
+        own = F.when(F.col("similar_to").isNull(), image)
         outcome = F.pandas_udf(worker.with_settings(worker.embedded_or_why_not, self.settings), OUTCOME)(own)  # type: ignore[call-overload]
         missing = F.when(F.col("image").isNull(), F.lit("expected an image, got NULL"))
         rows = rows.withColumn("outcome", outcome).withColumns(
             {"embedding": F.col("outcome.value"), "error": F.coalesce("outcome.reason", missing)}
         )
         return rows if self.skip_similar is None else similar.spread(rows, self.tables)
+
+    def image(self) -> Column:
+        """The image's bytes, or its path as who reads it takes it."""
+        from pyspark.sql import functions as F
+
+        from blip_udfs.spark.by_path import readable
+
+        return F.col("image") if self.tables.dataset.has_bytes else readable(self.spark)
 
     @property
     def cores(self) -> int:

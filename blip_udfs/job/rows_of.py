@@ -100,6 +100,7 @@ class Asked:
         from pyspark.sql import functions as F
 
         from blip_udfs.job import stamps
+        from blip_udfs.spark.by_path import readable
 
         rows = self.now()
         if image != "image":
@@ -108,7 +109,7 @@ class Asked:
             return rows
         if has_bytes:
             return rows.withColumn(DIGEST.name, F.sha2("image", 256))
-        found = F.pandas_udf(stamps.of_files, stamps.FOUND)("image")  # type: ignore[call-overload]
+        found = F.pandas_udf(stamps.of_files, stamps.FOUND)(readable(self.spark, asked=True))  # type: ignore[call-overload]
         modified = F.expr("timestamp_micros(found.modified)").alias("modified")
         return rows.withColumn("found", found).select(*map(quoted, rows.columns), modified, "found.length")
 

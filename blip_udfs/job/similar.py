@@ -22,7 +22,7 @@ AT_ONCE = 64  # images between two looks at the clock
 SIDE = 16  # pixels of a thumbnail: what moves by less than a sixteenth of the picture is the same scene
 
 
-def mark(rows: DataFrame, tables: Tables, threshold: float) -> DataFrame:
+def mark(rows: DataFrame, tables: Tables, image: Column, threshold: float) -> DataFrame:
     """`rows` with `similar_to`: the image whose embedding a row may take, NULL where it needs its own.
 
     A row is similar when its thumbnail (SIDE x SIDE, grey) differs from that of the frame before it, of the dataset's
@@ -35,7 +35,7 @@ def mark(rows: DataFrame, tables: Tables, threshold: float) -> DataFrame:
     by_frame = Window.partitionBy(*tables.dataset.series).orderBy(tables.dataset.order, tables.called())
     before = F.lag("thumbnail").over(by_frame)
     is_first = ~F.coalesce(difference(F.col("thumbnail"), before) < threshold, F.lit(False))
-    rows = rows.withColumn("thumbnail", thumbnail_column()).withColumn("first", is_first)
+    rows = rows.withColumn("thumbnail", thumbnail_column(image)).withColumn("first", is_first)
     first = F.last(F.when(F.col("first"), tables.called()), ignorenulls=True).over(by_frame)
     return rows.withColumn("similar_to", F.when(~F.col("first"), first)).drop("thumbnail", "first")
 
@@ -59,10 +59,10 @@ def difference(one: Column, other: Column) -> Column:
     return F.aggregate(apart, F.lit(0), lambda total, each: total + each) / (SIDE * SIDE)
 
 
-def thumbnail_column() -> Column:
+def thumbnail_column(image: Column) -> Column:
     from pyspark.sql import functions as F
 
-    return F.pandas_udf(thumbnails, "array<int>")("image")  # type: ignore[call-overload]
+    return F.pandas_udf(thumbnails, "array<int>")(image)  # type: ignore[call-overload]
 
 
 def thumbnails(images: Iterator[pd.Series]) -> Iterator[pd.Series]:

@@ -35,7 +35,7 @@ class Gallery:
 
     def add(self, df: DataFrame, title: str = "") -> Gallery:
         """One more section: the rows of `df` in their order, at most 200 (they are collected)."""
-        rows = df.limit(MOST_ROWS).collect()
+        rows = with_files(df.limit(MOST_ROWS)).collect()
         with ThreadPoolExecutor() as pool:
             self.sections.append((title, list(pool.map(card, [row.asDict() for row in rows]))))
         return self
@@ -100,11 +100,21 @@ def gallery(df: DataFrame, title: str = "blip_udfs", note: str = "") -> Gallery:
     return Gallery(title, note).add(df, title)
 
 
+def with_files(df: DataFrame) -> DataFrame:
+    """Paths as whoever reads them takes them."""
+    from blip_udfs.spark.by_path import readable
+
+    is_connect = type(df).__module__.startswith("pyspark.sql.connect")
+    is_path = not is_connect and dict(df.dtypes)["image"] == "string"
+    return df.withColumn("image", readable(df.sparkSession)) if is_path else df
+
+
 def card(row: dict[str, Any]) -> Card:
+    from blip_udfs.files.carried import is_carried, parts
     from blip_udfs.files.images import ImageError, decode
 
     image = bytes(row["image"]) if isinstance(row["image"], (bytes, bytearray)) else row["image"]
-    source = image if isinstance(image, str) else None
+    source = parts(image)[1] if is_carried(image) else image if isinstance(image, str) else None
     facts = tuple((name, str(row[name])) for name in SKY + FRAME if row.get(name) is not None)
     try:
         if image is None:

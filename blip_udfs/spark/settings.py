@@ -92,6 +92,13 @@ SETTINGS = (
         one_of("enc", "cls"),
     ),
     Setting(
+        PREFIX + "read",
+        "auto",
+        "who reads an image named by path: worker; spark, by its own file systems and credentials; auto: the worker "
+        "what is local or mounted, Spark the rest",
+        one_of("auto", "worker", "spark"),
+    ),
+    Setting(
         PREFIX + "search.candidates",
         "0",
         "rows that ITM re-ranks in ORDER BY blip_itm(...) DESC LIMIT k, or of each group: 0 = all, N = the nearest N",
@@ -118,11 +125,12 @@ class Settings:
     backend: str
     batch_size: int | None  # None: the model chooses for its device
     itm_token: str
+    reader: str = "auto"
 
     @classmethod
     def read(cls, get: Callable[[str], str | None]) -> Settings:
         """Settings from `get(key)`, which gives None for a key that is not set."""
-        keys = {"batch_size": "batchSize", "itm_token": "itm.token"}
+        keys = {"batch_size": "batchSize", "itm_token": "itm.token", "reader": "read"}
         by_key = {setting.key: setting for setting in SETTINGS}
         names = {field.name: PREFIX + keys.get(field.name, field.name) for field in fields(cls)}
         return cls(**{name: by_key[key].read(get(key)) for name, key in names.items()})

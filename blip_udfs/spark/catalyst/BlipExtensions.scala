@@ -26,6 +26,7 @@ class BlipExtensions extends (SparkSessionExtensions => Unit) with Logging {
     extensions.injectPreCBORule(session => Cascade(classic(session)))
     extensions.injectPreCBORule(_ => Together)
     extensions.injectPreCBORule(_ => SortOnce)
+    extensions.injectPreCBORule(session => ByPath(classic(session)))
   }
 
   private def problem: Option[String] =

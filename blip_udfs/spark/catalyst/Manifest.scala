@@ -58,6 +58,10 @@ object Manifest {
 
   private def once(name: String): Seq[String] = (parse(resource("manifest.json")) \ "once" \ name).extract[Seq[String]]
 
+  /** The limits of one image by the variable that changes them; how what is read for a worker begins. */
+  lazy val limits: Map[String, Long] = (parse(resource("manifest.json")) \ "limits").extract[Map[String, Long]]
+  lazy val carried: String = (parse(resource("manifest.json")) \ "carried").extract[String]
+
   /** The record of one of our functions that a call is of, by what its command says: a name anybody can take. */
   def of(call: PythonUDF): Option[Record] = Command.name(call).flatMap(byName.get)
 

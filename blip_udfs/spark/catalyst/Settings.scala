@@ -1,5 +1,7 @@
 package org.apache.spark.sql.blip
 
+import java.util.Locale
+
 import scala.util.Try
 
 import org.json4s.{DefaultFormats, Formats}
@@ -14,6 +16,7 @@ object Settings {
   private implicit val formats: Formats = DefaultFormats
   private[blip] val candidatesKey = "spark.blip.search.candidates"
   private[blip] val warnRowsKey = "spark.blip.itm.warnRows"
+  private val readKey = "spark.blip.read"
   private[blip] val columnKey = "spark.blip.search.embeddingColumn"
 
   /** Those of the session that analyzes a query: not SQLConf's, for Spark analyzes a view without the session's own. */
@@ -34,6 +37,9 @@ object Settings {
     write(read(call).filter { case (key, _) => Manifest.settings.contains(key) })
 
   def candidates(call: PythonUDF): Int = checked(read(call).getOrElse(candidatesKey, Manifest.ranking(candidatesKey)))
+
+  /** Who reads an image that a call names by path. */
+  def reader(call: PythonUDF): String = read(call).getOrElse(readKey, Manifest.settings(readKey)).toLowerCase(Locale.ROOT)
 
   def embeddingColumn(call: PythonUDF): String = read(call).getOrElse(columnKey, Manifest.ranking(columnKey))
 

@@ -25,12 +25,14 @@ def name(spark: Spark) -> str:
 
 def manifest(spark: Spark) -> str:
     from blip_udfs.blip.features import stored
+    from blip_udfs.files.carried import MAGIC
+    from blip_udfs.files.doors import defaults as limits
     from blip_udfs.files.once import manifest as once
     from blip_udfs.spark.catalog import manifest as functions
     from blip_udfs.spark.settings import defaults
 
     parts = {"settings": defaults(), "features": stored(), "once": once(), "functions": functions()}
-    return json.dumps({"spark": spark.line} | parts, indent=1)
+    return json.dumps({"spark": spark.line, "limits": limits(), "carried": MAGIC.decode()} | parts, indent=1)
 
 
 def sources(spark: Spark) -> list[Path]:

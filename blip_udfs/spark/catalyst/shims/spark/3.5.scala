@@ -1,6 +1,7 @@
 package org.apache.spark.sql.blip
 
 import org.apache.spark.SparkThrowable
+import org.apache.spark.sql.Column
 import org.apache.spark.sql.catalyst.FunctionIdentifier
 import org.apache.spark.sql.catalyst.analysis.{FunctionRegistry, TableFunctionRegistry}
 import org.apache.spark.sql.catalyst.expressions.{Expression, ExpressionInfo, RaiseError}
@@ -33,4 +34,6 @@ trait SparkShims {
 
   /** An expression of type `of` that fails with the message. */
   def failure(message: Expression, of: DataType): Expression = RaiseError(message, of)
+
+  def column(expression: Expression): Column = new Column(expression)
 }

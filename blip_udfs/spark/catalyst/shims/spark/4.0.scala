@@ -1,9 +1,11 @@
 package org.apache.spark.sql.blip
 
 import org.apache.spark.SparkThrowable
+import org.apache.spark.sql.Column
 import org.apache.spark.sql.catalyst.FunctionIdentifier
 import org.apache.spark.sql.catalyst.expressions.{CreateMap, Expression, ExpressionInfo, Literal, RaiseError}
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
+import org.apache.spark.sql.classic.ExpressionUtils
 import org.apache.spark.sql.types.DataType
 
 /** Since Spark 4.0 sessions are classic ones, which have plans, or Connect's. */
@@ -26,4 +28,6 @@ trait SparkShims {
   /** An expression of type `of` that fails with the message. */
   def failure(message: Expression, of: DataType): Expression =
     RaiseError(Literal("USER_RAISED_EXCEPTION"), CreateMap(Seq(Literal("errorMessage"), message)), of)
+
+  def column(expression: Expression): Column = ExpressionUtils.column(expression)
 }
