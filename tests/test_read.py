@@ -200,7 +200,7 @@ def carried(spark, source: str, doors: dict[str, str]) -> bytes:
     for name, value in doors.items():
         variables.put(name, value)
     rules = jvm.org.apache.spark.sql.blip
-    files = rules.Files(spark._jsc.hadoopConfiguration(), True, rules.Doors.of(variables))
+    files = rules.ImageFiles(spark._jsc.hadoopConfiguration(), True, rules.Doors.of(variables))
     return bytes(files.carried(source, False))
 
 

@@ -48,7 +48,7 @@ object Doors {
 
   /** Arrow's s3 is Hadoop's s3a. */
   private def canonical(uri: String): String = {
-    val (scheme, rest) = Files.split(uri)
+    val (scheme, rest) = ImageFiles.split(uri)
     s"${if (Set("s3a", "s3n").contains(scheme)) "s3" else scheme}:$rest"
   }
 

@@ -23,7 +23,7 @@ case class ReadFile(
   override def prettyName: String = "blip_file"
   override def toString: String = s"$prettyName($child)"
 
-  @transient private lazy val files = new Files(hadoop.value.value, everything, Doors.ofExecutor)
+  @transient private lazy val files = new ImageFiles(hadoop.value.value, everything, Doors.ofExecutor)
 
   override def eval(row: InternalRow): Any = {
     val path = child.eval(row)

@@ -18,12 +18,12 @@ import org.apache.hadoop.security.AccessControlException
  * Files by Spark's Hadoop file systems -> what a worker takes (`blip_udfs/files/carried.py`). What may not be read, or is
  * no regular file, goes to the worker as a path: it refuses by the same doors, and says why.
  */
-class Files(hadoop: Configuration, everything: Boolean, doors: Doors) {
+class ImageFiles(hadoop: Configuration, everything: Boolean, doors: Doors) {
   private val longest = 4096
 
   def carried(source: String, asked: Boolean): Array[Byte] = {
-    val (scheme, rest) = Files.split(source)
-    val isLocal = Files.local.contains(scheme)
+    val (scheme, rest) = ImageFiles.split(source)
+    val isLocal = ImageFiles.local.contains(scheme)
     if (source.length > longest || source.contains('\u0000') || isLocal && !everything) pass(source)
     else place(source, scheme, rest) match {
       case Some(path) =>
@@ -38,15 +38,15 @@ class Files(hadoop: Configuration, everything: Boolean, doors: Doors) {
     if (scheme == "dbfs") {
       val mounted = if (rest.replaceFirst("^//", "").startsWith("/Volumes/")) rest else s"/dbfs$rest"
       doors.local(mounted).map(_ => new Path(source))
-    } else if (Files.local.contains(scheme) && isFileSystem(source, scheme)) {
+    } else if (ImageFiles.local.contains(scheme) && isFileSystem(source, scheme)) {
       val path = rest.replaceFirst("^//(localhost)?(?=/)", "")
-      val there = if (JFiles.exists(Paths.get(path))) path else Files.decoded(path)
+      val there = if (JFiles.exists(Paths.get(path))) path else ImageFiles.decoded(path)
       doors.local(there).filter(each => JFiles.isRegularFile(Paths.get(each))).map(each => new Path(s"file:$each"))
     } else if (scheme.isEmpty) {
       val path = new Path(source)
       val qualified = path.getFileSystem(hadoop).makeQualified(path)
       if (doors.remote(qualified.toString)) Some(qualified) else None
-    } else if (hasFileSystem(scheme) && doors.remote(source)) Files.path(source, scheme)
+    } else if (hasFileSystem(scheme) && doors.remote(source)) ImageFiles.path(source, scheme)
     else None
 
   private def isFileSystem(source: String, scheme: String): Boolean =
@@ -60,11 +60,11 @@ class Files(hadoop: Configuration, everything: Boolean, doors: Doors) {
     val status = system.getFileStatus(path)
     val most = doors.limit("BLIP_MAX_IMAGE_BYTES")
     if (status.isDirectory) failed(source, "expected a regular file, got a directory")
-    else if (asked || status.getLen > most) Files.framed('S', source, Files.numbers(Files.modified(status), status.getLen))
+    else if (asked || status.getLen > most) ImageFiles.framed('S', source, ImageFiles.numbers(ImageFiles.modified(status), status.getLen))
     else {
       val stream = system.open(path)
       opened.set(stream)
-      try Files.framed('B', source, bytes(stream, status.getLen, most)) finally stream.close()
+      try ImageFiles.framed('B', source, bytes(stream, status.getLen, most)) finally stream.close()
     }
   }
 
@@ -114,19 +114,19 @@ class Files(hadoop: Configuration, everything: Boolean, doors: Doors) {
         case wait :: more =>
           Thread.sleep(wait)
           attempt(more)
-        case Nil => failed(source, s"cannot be read, tried ${Files.waits.size + 1} times: ${Files.said(error)}")
+        case Nil => failed(source, s"cannot be read, tried ${ImageFiles.waits.size + 1} times: ${ImageFiles.said(error)}")
       }
       case error @ (_: IllegalArgumentException | _: UnsupportedOperationException) =>
-        failed(source, s"cannot be read: ${Files.said(error)}")
+        failed(source, s"cannot be read: ${ImageFiles.said(error)}")
     }
-    attempt(Files.waits)
+    attempt(ImageFiles.waits)
   }
 
-  private def pass(source: String): Array[Byte] = Files.framed('P', source, Array.emptyByteArray)
-  private def failed(source: String, why: String): Array[Byte] = Files.framed('E', source, why.getBytes(UTF_8))
+  private def pass(source: String): Array[Byte] = ImageFiles.framed('P', source, Array.emptyByteArray)
+  private def failed(source: String, why: String): Array[Byte] = ImageFiles.framed('E', source, why.getBytes(UTF_8))
 }
 
-object Files {
+object ImageFiles {
   private[blip] val local = Set("", "file", "dbfs")
   private val waits = List(100L, 500L, 2000L) // milliseconds before the next try
   private lazy val magic = Manifest.carried.getBytes(UTF_8)
