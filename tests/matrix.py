@@ -1,7 +1,8 @@
 """Each line of Spark -> its jar, whether that links against the line's first release, and the tests that run on it.
 
-`make matrix` runs it; a folder named on the command line keeps the rows. Sparks come from PyPI once, into the user's
-cache; what else a line needs is in this environment, which lies behind the line's own pyspark and py4j on the path.
+`make matrix` runs it; on the command line lines may be chosen, and a folder that keeps the rows. Sparks come from PyPI
+once, into the user's cache; what else a line needs is in this environment, which lies behind the line's own pyspark and
+py4j on the path.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from blip_udfs.spark.catalyst import build, compiler
+from blip_udfs.spark.catalyst import build, compiler, spark_home
 from blip_udfs.spark.catalyst.released import LINES, fetched
 from blip_udfs.spark.catalyst.spark_home import Spark
 
 ROOT = Path(__file__).resolve().parent.parent
+ROWS = "tests/test_lines.py"
 TESTS = (
-    "tests/test_lines.py",
+    ROWS,
     "tests/test_functions.py",
     "tests/test_cascade.py",
     "tests/test_groups.py",
@@ -40,17 +42,18 @@ CONNECT = "tests/test_servers.py::test_a_connect_client"
 TOLERANCE = 1e-6
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, lines: list[str]) -> int:
     """How many lines failed."""
     failed = 0
-    for line, (first, last) in LINES.items():
+    for line in lines:
+        first, last = LINES[line]
         started = time.monotonic()
         spark, oldest = fetched(last), fetched(first)
         jar = jar_of(spark)
         with_first = build.links(jar, oldest) or compiles(oldest)
         (folder / line).mkdir(parents=True, exist_ok=True)
         passed = tests_pass(spark, folder / line)
-        apart = different(folder / next(iter(LINES)), folder / line)
+        apart = different(folder / lines[0], folder / line)
         failed += not (with_first and passed and not apart)
         said = f"{line}: {jar.name}; fits {first}: {with_first}; tests pass: {passed}; other rows: {apart or 'none'}"
         print(f"{said}; {time.monotonic() - started:.0f} s", flush=True)
@@ -74,6 +77,7 @@ def tests_pass(spark: Spark, rows: Path) -> bool:
     path = os.pathsep.join(map(str, (ROOT, spark.home.parent, py4j)))
     environment = {name: value for name, value in os.environ.items() if name != "SPARK_HOME"}
     connect = [CONNECT] if list(spark.jars.glob("spark-connect_*.jar")) else []  # pip's 3.5 comes without
+    chosen = [ROWS] if spark == spark_home.here() else [*TESTS, *connect]  # the rest of its own is `make test`
     words = [
         sys.executable,
         "-m",
@@ -84,8 +88,7 @@ def tests_pass(spark: Spark, rows: Path) -> bool:
         "not endurance",
         "--deselect",
         LONG,
-        *TESTS,
-        *connect,
+        *chosen,
     ]
     done = subprocess.run(words, cwd=ROOT, env=environment | {"PYTHONPATH": path, "BLIP_ROWS": str(rows)}, check=False)
     return done.returncode == 0
@@ -110,5 +113,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 if __name__ == "__main__":
+    chosen = [word for word in sys.argv[1:] if word in LINES]
     with tempfile.TemporaryDirectory() as scratch:
-        sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else scratch)))
+        folder = next((word for word in sys.argv[1:] if word not in LINES), scratch)
+        sys.exit(main(Path(folder), chosen or list(LINES)))

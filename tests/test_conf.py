@@ -9,11 +9,18 @@ from pyspark.errors import IllegalArgumentException
 
 from blip_udfs.cli import main
 from blip_udfs.files.doors import DOORS
+from blip_udfs.spark.catalyst.released import LINES
 from blip_udfs.spark.extension import EXTENSION
 from blip_udfs.spark.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parent.parent / "conf"
-PRESETS = ["local", "cluster", "gpu", "thrift", "databricks"]
+PRESETS = ["local", "cluster", "gpu", "thrift", "databricks", "emr", "google", "fabric"]
+PLATFORMS = {  # what of the lines that `blip-udfs conf` prints a platform's preset has itself
+    "databricks": {"spark.sql.extensions"},
+    "fabric": {"spark.sql.extensions"},
+    "google": {"spark.jars", "spark.sql.extensions"},
+    "emr": {"spark.jars", "spark.sql.extensions", "spark.pyspark.python"},
+}
 RESOURCE = r"spark\.(driver|executor|worker|task)\.resource\.\w+\.(amount|discoveryScript|vendor)"
 BY_NAME = ("spark.master",)  # which Spark reads without an entry
 BLIP = {setting.key: setting for setting in SETTINGS}
@@ -85,9 +92,17 @@ def test_the_gpu_preset_gives_each_task_its_gpu():
     assert gpu["spark.task.cpus"] == gpu["spark.executor.cores"]  # else cores without a GPU would lie idle
 
 
-def test_what_the_commands_add_is_in_no_preset():
-    """conf and thriftserver print or set these three themselves; on Databricks the init script has placed the jar."""
+def test_what_the_commands_add_is_in_no_preset_but_a_platforms():
+    """conf and thriftserver print or set these three themselves; a platform has its own way of placing a jar."""
     printed = [line.split()[0] for line in CliRunner().invoke(main, ["conf"]).output.splitlines()[:3]]
     for name in PRESETS:
-        given = {key: value for key, value in settings(name).items() if key in printed}
-        assert given == ({"spark.sql.extensions": EXTENSION} if name == "databricks" else {})
+        given = settings(name)
+        assert {key for key in given if key in printed} == PLATFORMS.get(name, set())
+        assert given.get("spark.sql.extensions", EXTENSION) == EXTENSION
+
+
+def test_a_jar_that_a_preset_names_is_one_that_a_wheel_carries():
+    known = {f"{'2.12' if line == '3.5' else '2.13'}-spark{last}" for line, (_, last) in LINES.items()}
+    for name in PRESETS:
+        if jar := settings(name).get("spark.jars"):
+            assert re.search(r"/blip-udfs_(.*)\.jar$", jar)[1] in known

@@ -207,3 +207,33 @@ def test_a_distributions_own_spark_sql_with_the_lines_of_conf(tmp_path, once_tre
     statements = f"SET spark.blip.model={tiny_model}; {query}"
     shown = ran(str(home / "bin" / "spark-sql"), "--properties-file", "spark-defaults.conf", "-e", statements)
     assert shown.splitlines()[-1] == "48\t48"
+
+
+@pytest.mark.slow
+def test_an_archived_interpreter_is_the_executors_alone(tmp_path, once_tree, tiny_model):
+    """`--archives environment.tar.gz#environment` is unpacked where executors work: there is none beside the driver."""
+    python = tmp_path / "packed" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    archive = shutil.make_archive(str(tmp_path / "environment"), "gztar", tmp_path / "packed")
+    settings = {
+        "spark.archives": f"{archive}#environment",
+        "spark.pyspark.python": "./environment/bin/python",
+        "spark.jars": OURS,
+        "spark.sql.extensions": EXTENSION,
+        "spark.blip.model": tiny_model,
+    }
+    words = [BIN / "spark-sql", "--master", "local-cluster[1,1,1024]"]
+    words += [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
+    query = f"SELECT count(blip_itm(image, 'a bus')) FROM read_once('{once_tree}') WHERE camera = 'cam01'"
+    environment = {name: value for name, value in os.environ.items() if name != "PYSPARK_PYTHON"}
+    done = subprocess.run(
+        [*map(str, words), "-e", query],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment | {"SPARK_LOCAL_IP": "127.0.0.1"},
+    )
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "24", done.stdout + done.stderr
