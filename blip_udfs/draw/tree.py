@@ -86,7 +86,7 @@ def meta_info(one: Drive, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def calib(job: Job) -> dict[str, Any]:
-    """Per camera, drawn or not, for the devkit asks for all seven: where it is on the vehicle (camera axes: right, down,
+    """Per camera, drawn or not (the devkit asks for all seven): where it is on the vehicle (axes: right, down,
     forward), its pinhole, no distortion."""
     width, height = job.size
     focal = FOCAL * width
