@@ -116,7 +116,10 @@ def test_gallery(rows, tmp_path):
 
 
 def test_intervals(rows, tree):
-    found = blip_udfs.intervals(rows.selectExpr("*", "float(frame_id) AS score"), 0.0, gap=3600).collect()
+    timed = rows.drop("timestamp").selectExpr(
+        "*", "double(frame_id) AS score", "timestamp_millis(bigint(frame_id)) AS timestamp"
+    )
+    found = blip_udfs.intervals(timed, 0.0).collect()
     last = {path.parts[-3]: path.stem for path in sorted(tree[1], key=lambda path: path.stem)}
     assert {row.sequence_id: row.frame_id for row in found} == last and sum(row.rows for row in found) == len(tree[1])
 
