@@ -54,7 +54,7 @@ def test_int8_is_half_the_bytes_and_each_patch_is_as_exact_as_its_largest_number
     found = unpack_features(small)
     assert found.dtype == np.float32
     assert (np.abs(found - base).max(1) <= np.abs(base).max(1) / 254 * (1 + 1e-5)).all()
-    assert (np.abs(found).max(1) == pytest.approx(np.abs(base).max(1), rel=1e-6))
+    assert np.abs(found).max(1) == pytest.approx(np.abs(base).max(1), rel=1e-6)
     again = pack_features(found, DIGEST, "int8")  # loses nothing more
     np.testing.assert_allclose(unpack_features(again), found, rtol=1e-6)
 
@@ -77,7 +77,9 @@ def test_what_cannot_be_stored_says_so(dtype, bad):
 def test_a_scale_by_which_numbers_would_not_be_finite_is_refused(scale):
     damaged = bytearray(blob("int8"))
     damaged[SCALES : SCALES + 4] = np.float32(scale).tobytes()
-    with pytest.raises(ImageError, match="^patch features of 17 x 32: expected numbers, got infinity or NaN among them"):
+    with pytest.raises(
+        ImageError, match="^patch features of 17 x 32: expected numbers, got infinity or NaN among them"
+    ):
         read_features(bytes(damaged))
 
 
