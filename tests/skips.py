@@ -1,4 +1,4 @@
-"""A test is skipped for want of a browser, a GPU or the jars of Delta alone, and the report's last lines say so; any other skip fails."""
+"""A test is skipped for want of a browser, a GPU or Delta alone, which the report's end says; others fail."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ class Job:
                 self.on_event({"event": "working", "images": self.images_under_way(query)})
         finally:
             query.stop()
-        self.spark.catalog.refreshTable(self.table)
+            self.spark.catalog.refreshTable(self.table)  # the stream's session has written, this one knows the old rows
 
     def start(self) -> StreamingQuery:
         folder = self.folder

@@ -201,7 +201,7 @@ def put_in_place(spark: SparkSession, table: str, beside: str) -> None:
 
 
 def place_of(spark: SparkSession, table: str) -> list[str]:
-    """By what the table is partitioned: Tables.place of the dataset that it is of, to which Iceberg's may add others."""
+    """By what the table is partitioned: Tables.place of its dataset, to which an owner of an Iceberg table may add."""
     if not has_transactions(spark, table):
         return [column.name for column in spark.catalog.listColumns(table) if column.isPartition]
     said = dropwhile(lambda row: not row.col_name.startswith("# Partition"), described_rows(spark, table))

@@ -43,8 +43,8 @@ def check(spark: SparkSession, tables: Tables, table: str) -> None:
     if BATCH.name not in (place := increment.place_of(spark, table)):
         raise ValueError(
             f"table {table}: expected to be partitioned by {BATCH.name} among others, so that a trigger that is "
-            f"repeated replaces its own rows, it is by {', '.join(place) or 'nothing'}; name another table, which embed "
-            f"creates, or of Iceberg ALTER TABLE {table} ADD PARTITION FIELD {BATCH.name}"
+            f"repeated replaces its own rows, it is by {', '.join(place) or 'nothing'}; name another table, which "
+            f"embed creates, or of Iceberg ALTER TABLE {table} ADD PARTITION FIELD {BATCH.name}"
         )
 
 
