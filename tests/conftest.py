@@ -11,6 +11,8 @@ from tests.skips import pytest_runtest_makereport, pytest_terminal_summary  # no
 os.environ["PYSPARK_PYTHON"] = sys.executable  # workers run this environment, activated or not
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+# Queries over few rows end before the JVM's second compiler has paid for itself: without it a third of all work is gone
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 @pytest.fixture(scope="session")
