@@ -6,9 +6,10 @@ from pyspark.sql import functions as F
 
 from blip_udfs import search
 from blip_udfs.spark.nearest import hits
+from tests import test_four_doors as doors
 from tests.plans import evaluations, nodes
-from tests.test_four_doors import SCHEMA, rows, session, text  # noqa: F401 - fixtures: the table at_the_doors
 
+rows, session, text = doors.rows, doors.session, doors.text  # fixtures: the table at_the_doors
 SENTENCES = {
     "night": "a truck at night",
     "rain": "a car in the rain",

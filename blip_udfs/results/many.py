@@ -113,9 +113,7 @@ def with_sentences(rows: DataFrame, names: Names, vectors: Any, texts: list[str]
     def of_pair(pair: Column) -> Column:
         near = F.when(~F.isnan(pair["similarities"]), pair["similarities"])
         place = pair["sentences"]
-        return F.struct(
-            place.alias(PLACE), near.alias(SIMILARITY), F.element_at(every, place + 1).alias(SENTENCE)
-        )
+        return F.struct(place.alias(PLACE), near.alias(SIMILARITY), F.element_at(every, place + 1).alias(SENTENCE))
 
     pairs = F.arrays_zip(F.col(HITS)["sentences"].alias("sentences"), F.col(HITS)["similarities"].alias("similarities"))
     return found.withColumn(ASKED, F.transform(pairs, of_pair)).drop(HITS)

@@ -79,7 +79,7 @@ class Nearest:
                 columns = columns[np.argpartition(-ranks[sentence, columns], self.count - 1)[: self.count]]
                 above[sentence] = False
                 above[sentence, columns] = True
-            self.take(sentence, ranks[sentence, columns])
+            self.take(int(sentence), ranks[sentence, columns])
         return above
 
     def take(self, sentence: int, ranks: np.ndarray) -> None:
