@@ -35,7 +35,14 @@ def same(found, expected):
         np.testing.assert_allclose(*scores, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize(("k", "candidates", "where"), [(K, N, None), (100, 40, "camera = 'cam01'"), (2, 0, None)])
+@pytest.mark.parametrize(
+    ("k", "candidates", "where"),
+    [
+        (K, N, None),
+        pytest.param(100, 40, "camera = 'cam01'", marks=pytest.mark.slow),
+        pytest.param(2, 0, None, marks=pytest.mark.slow),
+    ],
+)
 def test_the_rows_of_each_are_those_of_its_own_search(session, rows, k, candidates, where):
     table = session.table("at_the_doors")
     options = {"k": k, "candidates": candidates, "where": where}
