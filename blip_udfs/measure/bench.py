@@ -161,6 +161,32 @@ def itm(folder: Path, rounds: int, rows: int = 256) -> list[Result]:
     return out
 
 
+def features(folder: Path, rounds: int, rows: int = 512) -> list[Result]:
+    """Stored patch features in the two forms of spark.blip.features: embedded, for which little is computed, so that
+    reading is the limit, and scored with a sentence."""
+    spark = session(folder, str(base_model(folder / "base")))
+    digest = spark.sql("SELECT blip_model()").collect()[0][0].partition("@")[2]
+    views: dict[str, str] = {}
+    for dtype in ("int8", "float16"):
+        files = stored(folder / f"features_{dtype}", rows, digest, dtype)
+        spark.read.parquet(str(files)).createOrReplaceTempView(f"stored_{dtype}")
+        (size,) = spark.table(f"stored_{dtype}").selectExpr("CAST(avg(length(features)) AS INT)").collect()[0]
+        views[f"{dtype}, {size:,} bytes an image"] = f"stored_{dtype}"
+
+    def summed(value: str, view: str) -> list:
+        return spark.sql(f"SELECT sum({value}) FROM {view}").collect()
+
+    out: list[Result] = []
+    scored = f"blip_itm(features, '{SENTENCE}')"
+    for task, unit, value in (
+        ("stored features, embedded", "images/s", "blip_image_embed(features)[0]"),
+        ("stored features, itm of 9 tokens", "pairs/s", scored),
+    ):
+        ways: dict[str, Callable[[], Any]] = {way: partial(summed, value, view) for way, view in views.items()}
+        out += interleaved(task, unit, rows, ways, rounds)
+    return out
+
+
 def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
     """The ten rows nearest to a sentence among a million vectors in Parquet: the sentence as a constant in SQL, its
     vector as a literal array in SQL, and a plain scan of the same files by pyarrow and numpy."""
@@ -245,6 +271,7 @@ def cascade(folder: Path, rounds: int) -> list[Result]:
 SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "embed": embed,
     "itm": itm,
+    "features": features,
     "search": search,
     "many": many,
     "cascade": cascade,
