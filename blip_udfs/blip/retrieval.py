@@ -229,9 +229,9 @@ class Blip:
         no, yes = np.asarray(logits, np.float64).T
         return np.exp(-np.logaddexp(0, no - yes))
 
-    def pack(self, features: np.ndarray) -> bytes:
-        """Patch features (N, W) of one image as bytes that carry this model's digest."""
-        return pack_features(features, self.digest)
+    def pack(self, features: np.ndarray, dtype: str = "float16") -> bytes:
+        """Patch features (N, W) of one image, as float16 or int8, as bytes that carry this model's digest."""
+        return pack_features(features, self.digest, dtype)
 
     def token_ids(self, texts: Sequence[str], token: str = "cls") -> tuple[np.ndarray, np.ndarray]:
         """Ids int64 (B, T), padded to the longest of the batch, at most 35; mask bool (B, T), true for tokens."""

@@ -161,6 +161,32 @@ def itm(folder: Path, rounds: int, rows: int = 256) -> list[Result]:
     return out
 
 
+def features(folder: Path, rounds: int, rows: int = 512) -> list[Result]:
+    """Stored patch features in the two forms of spark.blip.features: embedded, for which little is computed, so that
+    reading is the limit, and scored with a sentence."""
+    spark = session(folder, str(base_model(folder / "base")))
+    digest = spark.sql("SELECT blip_model()").collect()[0][0].partition("@")[2]
+    views: dict[str, str] = {}
+    for dtype in ("int8", "float16"):
+        files = stored(folder / f"features_{dtype}", rows, digest, dtype)
+        spark.read.parquet(str(files)).createOrReplaceTempView(f"stored_{dtype}")
+        (size,) = spark.table(f"stored_{dtype}").selectExpr("CAST(avg(length(features)) AS INT)").collect()[0]
+        views[f"{dtype}, {size:,} bytes an image"] = f"stored_{dtype}"
+
+    def summed(value: str, view: str) -> list:
+        return spark.sql(f"SELECT sum({value}) FROM {view}").collect()
+
+    out: list[Result] = []
+    scored = f"blip_itm(features, '{SENTENCE}')"
+    for task, unit, value in (
+        ("stored features, embedded", "images/s", "blip_image_embed(features)[0]"),
+        ("stored features, itm of 9 tokens", "pairs/s", scored),
+    ):
+        ways: dict[str, Callable[[], Any]] = {way: partial(summed, value, view) for way, view in views.items()}
+        out += interleaved(task, unit, rows, ways, rounds)
+    return out
+
+
 def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
     """The ten rows nearest to a sentence among a million vectors in Parquet: the sentence as a constant in SQL, its
     vector as a literal array in SQL, and a plain scan of the same files by pyarrow and numpy."""
@@ -180,6 +206,33 @@ def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
         "pyarrow and numpy": partial(scan, files, wanted),
     }
     return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds) + growth(folder, rounds)
+
+
+def many(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
+    """The ten rows nearest to each of several sentences, as `search(queries=...)` finds its candidates, beside those of
+    one by a plain ORDER BY: the ratio is how many times longer they take."""
+    from blip_udfs.results.candidates import Names, judged
+    from blip_udfs.results.many import nearest_of_each, with_sentences
+
+    spark = session(folder, "demo")
+    table = spark.read.parquet(str(vectors(folder / f"vectors_{rows}", rows)))
+    wanted = np.random.default_rng(1).standard_normal((100, 256), np.float32)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    table.createOrReplaceTempView("vectors")
+    literal = f"array({', '.join(f'{value!r}F' for value in wanted[0].tolist())})"
+    query = f"SELECT id, blip_similarity(embedding, {literal}) AS similarity FROM vectors"
+    names = Names("id", "embedding", None, None, None)
+
+    def nearest(count: int) -> list:
+        texts = [f"sentence {at}" for at in range(count)]
+        among = with_sentences(judged(table, names, ""), names, wanted[:count], texts, 10)
+        return nearest_of_each(among, names, 10, count, "").select("id", "blip_asked").collect()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "one sentence, ORDER BY similarity": spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect,
+        **{f"{count} sentences in one scan": partial(nearest, count) for count in (1, 10, 100)},
+    }
+    return interleaved(f"top 10 of each, of {rows:,} x 256", "scans/s", 1, ways, rounds)
 
 
 def growth(folder: Path, rounds: int) -> list[Result]:
@@ -218,6 +271,8 @@ def cascade(folder: Path, rounds: int) -> list[Result]:
 SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "embed": embed,
     "itm": itm,
+    "features": features,
     "search": search,
+    "many": many,
     "cascade": cascade,
 }
