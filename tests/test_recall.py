@@ -1,4 +1,4 @@
-""" "Find all" keeps its promise whatever similarities say of the matches, and scores fewer rows where they say much."""
+"""What is promised of WHERE blip_itm(...) > t is kept whatever similarities say, and fewer rows are scored where they help."""
 
 import json
 
@@ -50,9 +50,11 @@ def test_similarity_that_misleads_keeps_it_too(name):
     else:
         matches[:] = False
     outcomes = runs(bins, matches, Promise(0.9, 0.95))
-    assert broken(outcomes, 0.9) <= 1 or name == "no match"
-    if name != "hidden in the tail":
+    if name in ("one similarity", "no match"):
         assert all(each.bound is None and each.scored == ROWS for each in outcomes)
+    else:
+        assert broken(outcomes, 0.9) <= 1
+        assert np.median([each.scored for each in outcomes]) > 0.8 * ROWS or name == "hidden in the tail"
 
 
 def test_duplicates_are_rows():
