@@ -1,4 +1,4 @@
-"""What is promised of WHERE blip_itm(...) > t is kept whatever similarities say, and fewer rows are scored where they help."""
+"""A bound keeps the promised share of matches whatever similarities say, and saves rows where they say much."""
 
 import json
 
@@ -112,7 +112,10 @@ def test_the_steps_are_those_of_a_run():
         rates[at] = rate
     assert rates == pytest.approx(np.where(rows > 0, first_rates(rows), 0))
     first = rng.random(ROWS) < rates[bins]
-    labelled, seen = np.bincount(bins[first], minlength=len(rows)), np.bincount(bins[first & matches], minlength=len(rows))
+    labelled, seen = (
+        np.bincount(bins[first], minlength=len(rows)),
+        np.bincount(bins[first & matches], minlength=len(rows)),
+    )
     said["seen"] = [[at, int(labelled[at]), int(seen[at])] for at in np.nonzero(labelled)[0]]
     chosen = plan(Seen(rows, labelled, seen), promise)
     assert dict(map(tuple, asked()["rates"])) == pytest.approx({at: chosen.rates[at] for at in np.nonzero(rows)[0]})

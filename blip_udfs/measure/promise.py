@@ -1,4 +1,4 @@
-"""Similarities and ITM scores of drawn images, resampled to a large table -> how "find all" keeps its promise, and its rows.
+"""Scores of drawn images, resampled to a large table -> how the promise of a share of all matches is kept.
 
 A row of the table is an image drawn with replacement; noise is added to its similarity (normal, a tenth of the standard
 deviation that the sentence's similarities have) and to the logit of its ITM score (normal, 0.5), so that rows differ.
