@@ -28,9 +28,10 @@ import numpy as np
 FIRST = 2000  # rows of the first sample
 FIRST_SHARE = 0.1  # of the table at most
 HALVINGS = 10  # strata of the first sample, each half as many rows as the one below it
-CUTS = 96  # bounds that are tried
+CUTS = 40  # bounds that are tried
 MARGIN = 1.5  # wealth beyond what proves, in natural logarithms, that the second sample is to win
 WORTH = 0.98  # of the table: where more would be scored, all are
+STEPS = 20  # stakes that are weighed, each with half as many prices of a label
 STAKES = np.geomspace(0.5, 2.0, 5)  # around the one that promises most, for the first sample may be wrong
 CERTAIN = 60  # labels of a stratum that count as much as what the curve says of it
 
@@ -189,9 +190,10 @@ class _Design:
 
     def offers(self, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Stakes and prices -> expected wealth, labels below the cell `cut`, the stake, rates of the cells."""
-        odds = self.promise.odds
-        stake = np.repeat(np.geomspace(1e-5, 0.9, 48), 24)  # (O,)
-        price = np.tile(np.geomspace(1e-4, 10, 24), 48) * self.density[:cut].mean()
+        odds, total = self.promise.odds, self.hidden.sum() + self.known.sum()
+        least = min(0.5, self.promise.proof / (odds * total))  # with less the proof would not come, were none below
+        stake = np.repeat(np.geomspace(least, 0.9, STEPS), STEPS // 2)  # (O,)
+        price = np.tile(np.geomspace(1e-4, 10, STEPS // 2), STEPS) * self.density[:cut].mean()
         share = np.interp(price[:, None] / np.maximum(self.density, 1e-12), _GAIN, _X)  # (O, cells): c / p
         rates = np.minimum(1.0, stake[:, None] / share)
         share = np.minimum(stake[:, None] / rates, 0.97)
