@@ -22,7 +22,7 @@ from blip_udfs.files.images import pixels
 from tests.planted import plant
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["builder", "configure", "embed", "gallery", "intervals", "read_once", "register", "search"]
+NAMES = ["builder", "configure", "embed", "find_all", "gallery", "intervals", "read_once", "register", "search"]
 TEXT, OTHER = "a truck at night", "a bus in the rain"
 
 
@@ -108,6 +108,14 @@ def test_search(rows, expected):
     best = sorted(expected, key=lambda image: -expected[image][1])[:3]
     assert [image for image, _ in found] == best
     assert [score for _, score in found] == pytest.approx([expected[image][1] for image in best], abs=1e-4)
+
+
+def test_find_all(rows, model, tree):
+    table = rows.withColumn("embedding", BF.blip_image_embed("image"))
+    chances = {str(image): values_of(model, image)["blip_itm"] for image in tree[1]}
+    middle = float(np.median(list(chances.values())))
+    found = {row.image.removeprefix("file:"): row.score for row in blip_udfs.find_all(table, TEXT, middle).collect()}
+    assert found == pytest.approx({image: chance for image, chance in chances.items() if chance > middle}, abs=1e-5)
 
 
 def test_gallery(rows, tmp_path):

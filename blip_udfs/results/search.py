@@ -101,6 +101,10 @@ def check_arguments(df: DataFrame, k: int, candidates: int, columns: list[str]) 
         raise ValueError(f"k: expected 1 or more rows, got {k}")
     if candidates < 0:
         raise ValueError(f"candidates: expected 0 (all rows) or more, got {candidates}")
+    check_columns(df, columns)
+
+
+def check_columns(df: DataFrame, columns: list[str]) -> None:
     missing = [column for column in columns if column not in df.columns]
     if missing:
         raise ValueError(f"expected a column {missing[0]}, the table has {', '.join(df.columns)}; name another")
