@@ -208,6 +208,33 @@ def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
     return interleaved(f"top 10 of {rows:,} x 256", "queries/s", 1, ways, rounds) + growth(folder, rounds)
 
 
+def many(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
+    """The ten rows nearest to each of several sentences, as `search(queries=...)` finds its candidates, beside those of
+    one by a plain ORDER BY: the ratio is how many times longer they take."""
+    from blip_udfs.results.candidates import Names, judged
+    from blip_udfs.results.many import nearest_of_each, with_sentences
+
+    spark = session(folder, "demo")
+    table = spark.read.parquet(str(vectors(folder / f"vectors_{rows}", rows)))
+    wanted = np.random.default_rng(1).standard_normal((100, 256), np.float32)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    table.createOrReplaceTempView("vectors")
+    literal = f"array({', '.join(f'{value!r}F' for value in wanted[0].tolist())})"
+    query = f"SELECT id, blip_similarity(embedding, {literal}) AS similarity FROM vectors"
+    names = Names("id", "embedding", None, None, None)
+
+    def nearest(count: int) -> list:
+        texts = [f"sentence {at}" for at in range(count)]
+        among = with_sentences(judged(table, names, ""), names, wanted[:count], texts, 10)
+        return nearest_of_each(among, names, 10, count, "").select("id", "blip_asked").collect()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "one sentence, ORDER BY similarity": spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect,
+        **{f"{count} sentences in one scan": partial(nearest, count) for count in (1, 10, 100)},
+    }
+    return interleaved(f"top 10 of each, of {rows:,} x 256", "scans/s", 1, ways, rounds)
+
+
 def growth(folder: Path, rounds: int) -> list[Result]:
     """The same query over more rows, which takes as many times longer if it grows linearly."""
     spark, sizes = session(folder, "demo"), [1_000_000, 4_000_000]
@@ -246,5 +273,6 @@ SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "itm": itm,
     "features": features,
     "search": search,
+    "many": many,
     "cascade": cascade,
 }

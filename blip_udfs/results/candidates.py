@@ -42,8 +42,17 @@ def kind(field) -> str:
 
 
 def measured(df: DataFrame, names: Names, near: Column, size: int, ours: str, where: str | None = None) -> DataFrame:
-    """`df` where `where`, with its similarity, NULL where an embedding cannot be compared (NULL, NaN, zero, another
-    length than `size`), and why a row is no candidate of the model `ours`, NULL where it is one."""
+    """`judged`, with a row's similarity, NULL where an embedding cannot be compared (NULL, NaN, zero, another length
+    than `size`)."""
+    from pyspark.sql import functions as F
+
+    products = judged(df, names, ours, where).withColumn(PRODUCT, F.when(F.size(names.embedding) == size, near))
+    similarity = usable(F.col(PRODUCT), F.col(names.embedding))
+    return products.withColumn(SIMILARITY, similarity).drop(PRODUCT)
+
+
+def judged(df: DataFrame, names: Names, ours: str, where: str | None = None) -> DataFrame:
+    """`df` where `where`, with why a row is no candidate of the model `ours`, NULL where it is one."""
     from pyspark.sql import functions as F
 
     rows, is_old = with_newest(df, names)
@@ -55,10 +64,7 @@ def measured(df: DataFrame, names: Names, near: Column, size: int, ours: str, wh
     for label in labels_of_others(df, names, ours):
         why = F.when(label.isNotNull(), OTHER).otherwise(why)
     rows = rows.withColumn(REFUSED, why)
-    kept = rows.where(where) if where else rows
-    products = kept.withColumn(PRODUCT, F.when(F.size(names.embedding) == size, near))
-    similarity = usable(F.col(PRODUCT), F.col(names.embedding))
-    return products.withColumn(SIMILARITY, similarity).drop(PRODUCT, *KEYS)
+    return (rows.where(where) if where else rows).drop(*KEYS)
 
 
 def usable(product: Column, embedding: Column) -> Column:
@@ -136,15 +142,15 @@ def with_seeds(rows: DataFrame, names: Names, group: list[Column], k: int) -> Da
     return seeded.drop(*keys, MARK, *(f"{key}_" for key in (*keys, MARK)))
 
 
-def checked(taken: DataFrame, labels: list[Column], ours: str) -> DataFrame:
-    """Candidates without what is none, an error if that is because all are of other models."""
+def checked(taken: DataFrame, labels: list[Column], ours: str, of: Column | None = None) -> DataFrame:
+    """Candidates (of each value of `of`) without what is none, an error if that is because all are of other models."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     is_candidate = F.col(REFUSED).isNull()
     if not labels:
         return taken.where(is_candidate)
-    everything = Window.partitionBy(F.lit(1))  # one partition already
+    everything = Window.partitionBy(F.lit(1) if of is None else of)  # in one partition already
     message = F.concat(
         F.lit(f"no row has an embedding of the session's model {ours}; they were made by "),
         F.col(OTHERS),

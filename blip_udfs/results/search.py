@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from blip_udfs.results.candidates import SIMILARITY, Names, measured
 from blip_udfs.results.candidates import candidates as chosen_of
+from blip_udfs.results.many import search_many
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -23,6 +24,7 @@ def search(
     image: str = "image",
     embedding: str = "embedding",
     *,
+    queries: Mapping[str, str] | DataFrame | str | None = None,
     any_of: bool = False,
     but_not: str | Sequence[str] = (),
     like: str | bytes | None = None,
@@ -49,7 +51,12 @@ def search(
     so many seconds of `timestamp`. `where`, a condition in SQL, is asked of the rows after their versions: of an image
     that has changed it does not bring the old one back.
 
-    A column `score` of `df` is replaced.
+    `queries`, many sentences in place of `query`, each searched for by itself, in one scan of the table: a dictionary,
+    name -> sentence, or a table or its name, of two columns. The `k` best rows of each have its name in `query` and
+    their `rank`, 1 the best; an image is encoded once for all sentences that it is a candidate of. `where`, `image`
+    and `embedding` hold for them too, the other arguments do not.
+
+    A column `score` of `df` is replaced; `query` and `rank` too, where `queries` are given.
 
     Raises ValueError for a `k` below 1, negative `candidates`, `seconds` that are not above 0, sentences beside
     `like` or neither, or a column that `df` does not have; Spark raises ImageError for a picture in `like` that does
@@ -57,6 +64,10 @@ def search(
     """
     from pyspark.sql import functions as F
 
+    if queries is not None:
+        check_alone(query=query, one_per=one_per, any_of=any_of, but_not=but_not, like=like, seconds=seconds)
+        check_arguments(df, k, candidates, [image, embedding])
+        return search_many(df, queries, k, candidates, image, embedding, where)
     wanted, unwanted = sentences(query), sentences(but_not)
     group = [one_per or "sequence_id"] if one_per or seconds else []
     needed = [image, embedding, *group, *(["timestamp"] if seconds is not None else [])]
@@ -77,6 +88,12 @@ def search(
 
 def sentences(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
+
+
+def check_alone(**others: object) -> None:
+    """Raises ValueError for an argument that `queries` do not go with."""
+    if given := [name for name, value in others.items() if value not in ((), "", None, False)]:
+        raise ValueError(f"queries: expected no {given[0]} beside them, which is of one search; search for it alone")
 
 
 def check_arguments(df: DataFrame, k: int, candidates: int, columns: list[str]) -> None:
