@@ -132,7 +132,7 @@ class VisionModel(nn.Module):
         """One layer of a part of an image: of all that `forward` does, enough to be timed."""
         _, positions, width = self.embeddings.position_embedding.shape
         rows = self.embeddings.position_embedding.new_ones(1, min(positions, SAMPLED), width)
-        return cast(VisionLayer, self.encoder["layers"][0])(rows)
+        return cast(list[VisionLayer], self.encoder["layers"])[0](rows)
 
 
 class Attention(nn.Module):
@@ -270,10 +270,10 @@ class TextModel(nn.Module):
 
     def a_little(self, patches: int) -> Tensor:
         """One layer of a few short texts that look at images of so many patches, enough to be timed."""
-        layer, weight = cast(TextLayer, self.encoder["layer"][0]), self.embeddings.word_embeddings.weight
+        layer, weight = cast(list[TextLayer], self.encoder["layer"])[0], self.embeddings.word_embeddings.weight
         x = weight.new_ones(PAIRS, TOKENS, weight.shape[1])
         mask = torch.ones(PAIRS, 1, 1, TOKENS, dtype=torch.bool)
-        images = weight.new_ones(PAIRS, patches, layer.crossattention["self"].key.in_features)
+        images = weight.new_ones(PAIRS, patches, cast(Attention, layer.crossattention["self"]).key.in_features)
         return layer.feed_forward(layer.to_image(layer.to_itself(x, mask), images))
 
 
