@@ -101,11 +101,11 @@ def cpu_lines() -> list[str]:
 
 
 def embed(folder: Path, rounds: int) -> list[Result]:
-    """JPEG files of 1920x1020 px through SQL to a Parquet table, and by transformers' loop."""
+    """48 JPEG files of 1920x1020 px through SQL to a Parquet table, and by transformers' loop."""
     from blip_udfs.blip.model import load, set_threads
     from blip_udfs.files.images import pixels
 
-    model, root = base_model(folder / "base"), drawn(folder, 2, 6, (1920, 1020))
+    model, root = base_model(folder / "base"), drawn(folder, 4, 6, (1920, 1020))
     files = sorted((root / "data").rglob("*.jpg"))
     spark, theirs = session(folder, str(model)), Transformers(model)
     engine, compiled = load(str(model)), load(str(model), backend="openvino")
