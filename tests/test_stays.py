@@ -19,7 +19,7 @@ from blip_udfs.measure import bench_idle
 from blip_udfs.measure.bench_footprint import workers
 from blip_udfs.spark import handed
 
-BORN = 90  # seconds in which the daemon has loaded a tiny model, on a machine that does much else
+BORN = 300  # seconds in which the daemon has loaded a tiny model, on a machine that does much else
 
 
 def held(spark) -> dict:
