@@ -57,6 +57,13 @@ case class Nearest(
   /** The relation's columns and the similarity, of every row that may be a candidate. */
   def all: LogicalPlan = Project(relation.output :+ similarity, allowed)
 
+  /** The relation's columns and the similarity of every row, NULL where it is no candidate. */
+  def every: (LogicalPlan, Attribute) = {
+    val known = refused.fold[Expression](similarity)(why => If(IsNull(why.toAttribute), similarity, nothing))
+    val column = Alias(known, "blip_similarity")()
+    (Project(relation.output :+ column, measured), column.toAttribute)
+  }
+
   private def allowed: LogicalPlan = refused.fold(measured)(why => Filter(IsNull(why.toAttribute), measured))
 
   /** The same of the `count` nearest, in one partition. */
