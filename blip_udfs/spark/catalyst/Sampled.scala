@@ -73,7 +73,7 @@ class Sampled(found: Found) {
   /** Of each bin, rows whose image has a label, and how many of these pass. */
   private def seen(labels: Map[UTF8String, Label]): Seq[Seq[Long]] = if (labels.isEmpty) Nil else {
     val count = Alias(Count(Literal(1)).toAggregateExpression(), "rows")()
-    val copies = Aggregate(Seq(place, image), Seq(place, image, count), Filter(InSet(image, labels.keySet.toSet[Any]), wide))
+    val copies = Aggregate(Seq(place, image), Seq(place, image, count), Filter(InSet(image, labels.keys.toSeq.toSet[Any]), wide))
     val all = collected(copies).flatMap { row =>
       at(row).map(bin => (bin, row.getLong(2), labels(row.getUTF8String(1)).passes))
     }
