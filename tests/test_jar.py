@@ -34,6 +34,7 @@ def printed(jar: Path, cwd: Path) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_jar_for_another_line(tmp_path):
     line = spark_home.here().line
     other = altered(
@@ -45,6 +46,7 @@ def test_a_jar_for_another_line(tmp_path):
     ) in printed(other, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_jar_with_a_method_that_this_spark_has_not(tmp_path):
     """As if Spark had renamed wrongNumArgsError: the name in a class's constants is of the same length."""
     other = altered(
@@ -130,7 +132,7 @@ def test_without_a_compiler_a_session_starts_as_it_is_and_says_why(tmp_path, pac
         f"holds a jar for Spark {spark_home.here().line}"
     )
     with pytest.warns(UserWarning, match=why):
-        assert list(found()) == ["spark.pyspark.python"]
+        assert list(found()) == ["spark.pyspark.python", "spark.python.daemon.module"]
 
 
 def test_without_java_it_says_what_to_install(package, monkeypatch):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from blip_udfs.cli import main
 from blip_udfs.files import ours
 from blip_udfs.spark import defaults
+from blip_udfs.spark.defaults import DAEMON, PYTHON
 from blip_udfs.spark.extension import EXTENSION
 
 SYNTH = ["--sequences", "1", "--frames", "1", "--cameras", "cam01", "--size", "96x51"]
@@ -112,6 +113,16 @@ def test_lists_are_added_to_and_single_values_are_ours():
     }
 
 
+def test_another_interpreter_gets_our_daemon_only_by_name():
+    """It may lack this package, and then no Python function of the session would start."""
+    ours_ = {PYTHON: "/ours", DAEMON: "blip_udfs.spark.daemon"}
+    assert defaults.added(ours_, {PYTHON: "/ours"}) == ours_
+    assert defaults.added(ours_, {PYTHON: "/theirs"}) == {PYTHON: "/theirs"}
+    named = {PYTHON: "/theirs", DAEMON: "blip_udfs.spark.daemon"}
+    assert defaults.added(ours_, named) == named
+    assert defaults.added(ours_, {DAEMON: "acme.daemon"}) == ours_ | {DAEMON: "acme.daemon"}
+
+
 def test_flags_that_are_taken_in_do_not_come_again():
     flags = ["--jars", "a.jar", "-e", "SELECT 1", "--conf", "spark.sql.extensions=x", "-c", "spark.ui.enabled=false"]
     assert defaults.without_added(flags) == ["-e", "SELECT 1", "--conf", "spark.ui.enabled=false"]
@@ -128,6 +139,7 @@ print(spark.sql("SELECT blip_model()").first()[0])
 """
 
 
+@pytest.mark.slow
 def test_configure_adds_to_a_builder_and_to_submit_args(tmp_path):
     jar = tmp_path / "other.jar"
     zipfile.ZipFile(jar, "w").writestr("x", "")

@@ -1,4 +1,4 @@
-"""What is promised of WHERE blip_itm(...) > t is kept whatever similarities say, and fewer rows are scored where they help."""
+"""A bound keeps the promised share of matches whatever similarities say, and saves rows where they say much."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blip_udfs.blip.recall import Promise, Seen, bound, first_rates, plan, step, wealth
-from blip_udfs.measure.promise import Outcome, binned, oracle, outcome, resampled
+from blip_udfs.measure.promise import Outcome, Table, binned, oracle, outcome, resampled
 
 ROWS = 20_000
 
@@ -18,8 +18,9 @@ def table(share: float, distance: float, seed: int = 0) -> tuple[np.ndarray, np.
     return binned(0.05 * rng.normal(np.where(matches, distance, 0))), matches
 
 
-def runs(bins, matches, promise, count=20) -> list[Outcome]:
-    return [outcome(bins, matches, promise, seed) for seed in range(count)]
+def runs(bins, matches, promise, count=40) -> list[Outcome]:
+    table = Table.of(bins, matches)
+    return [outcome(table, promise, seed) for seed in range(count)]
 
 
 def broken(outcomes: list[Outcome], recall: float) -> int:
@@ -30,8 +31,8 @@ def broken(outcomes: list[Outcome], recall: float) -> int:
 def test_fewer_rows_are_scored_and_the_promise_is_kept(share, distance):
     bins, matches = table(share, distance)
     outcomes = runs(bins, matches, Promise(0.9, 0.95))
-    assert broken(outcomes, 0.9) <= 1
-    assert oracle(bins, matches, 0.9) < np.median([each.scored for each in outcomes]) < 0.65 * ROWS
+    assert broken(outcomes, 0.9) <= 2
+    assert oracle(Table.of(bins, matches), 0.9) < np.median([each.scored for each in outcomes]) < 0.65 * ROWS
 
 
 @pytest.mark.parametrize("name", ["shuffled", "hidden in the tail", "all in the tail", "one similarity", "no match"])
@@ -53,14 +54,14 @@ def test_similarity_that_misleads_keeps_it_too(name):
     if name in ("one similarity", "no match"):
         assert all(each.bound is None and each.scored == ROWS for each in outcomes)
     else:
-        assert broken(outcomes, 0.9) <= 1
+        assert broken(outcomes, 0.9) <= 2
         assert np.median([each.scored for each in outcomes]) > 0.8 * ROWS or name == "hidden in the tail"
 
 
 def test_duplicates_are_rows():
     bins, matches = table(0.2, 3)
     bins, matches = np.repeat(bins[:400], 50), np.repeat(matches[:400], 50)
-    assert broken(runs(bins, matches, Promise(0.9, 0.95)), 0.9) <= 1
+    assert broken(runs(bins, matches, Promise(0.9, 0.95)), 0.9) <= 2
 
 
 def test_the_wealth_of_a_bound_that_breaks_the_promise_is_expected_to_be_less_than_one():
@@ -90,7 +91,7 @@ def test_the_first_sample_is_dense_where_similarity_is_high():
     rates = first_rates(rows)
     used = rates[rows > 0]
     assert (np.diff(used) >= 0).all()
-    assert (rates * rows).sum() == pytest.approx(ROWS / 10, rel=0.05)
+    assert 0.7 * ROWS / 10 < (rates * rows).sum() <= ROWS / 10  # of the highest there are no more
 
 
 def test_a_promise_of_all_has_no_bound():
@@ -112,8 +113,11 @@ def test_the_steps_are_those_of_a_run():
         rates[at] = rate
     assert rates == pytest.approx(np.where(rows > 0, first_rates(rows), 0))
     first = rng.random(ROWS) < rates[bins]
-    labelled, seen = np.bincount(bins[first], minlength=len(rows)), np.bincount(bins[first & matches], minlength=len(rows))
-    said["seen"] = [[at, int(labelled[at]), int(seen[at])] for at in np.nonzero(labelled)[0]]
+    labelled, seen = (
+        np.bincount(bins[first], minlength=len(rows)),
+        np.bincount(bins[first & matches], minlength=len(rows)),
+    )
+    said["seen"] = [[int(at), int(labelled[at]), int(seen[at])] for at in np.nonzero(labelled)[0]]
     chosen = plan(Seen(rows, labelled, seen), promise)
     assert dict(map(tuple, asked()["rates"])) == pytest.approx({at: chosen.rates[at] for at in np.nonzero(rows)[0]})
     found = np.bincount(bins[~first & matches & (rng.random(ROWS) < chosen.rates[bins])], minlength=len(rows))

@@ -1,16 +1,17 @@
-"""How many rows have which similarity, and the ITM labels of a sample -> the similarity below which no row need be scored.
+"""Rows by similarity, and the ITM labels of a sample -> the similarity below which no row need be scored.
 
-Rows lie in bins by similarity, bin 0 the least similar. Kept are the matches in the bins from a bound on; a share `recall`
-of all matches must be among them. A sample is labelled in two steps: a first one that shows where matches are, and a
-second one, drawn by what the first showed, that proves a bound. In both each row is drawn by itself, with the rate of its
-bin, so that of the matches of a bin a binomial number is seen, whatever the labels are.
+Rows lie in bins by similarity, bin 0 the least similar. Kept are the matches in the bins from a bound on; a share
+`recall` of all matches must be among them. A sample is labelled in two steps: a first one that shows where matches are,
+and a second one, drawn by what the first showed, that proves a bound. In both each row is drawn by itself, with the
+rate of its bin, so that of the matches of a bin a binomial number is seen, whatever the labels are.
 
 The proof is a bet against the claim that too many matches lie below a bound. With odds k = (1 - recall) / recall and a
 stake c, a match seen above the bound, drawn with rate p, multiplies the wealth by 1 + k c / p, one below by 1 - c / p.
 Of A matches above and T below not yet labelled, the expected product is at most exp(c (k A - T)), and those that the
-first sample has found add exp(c (k a - t)) with certainty. If the claim holds, T + t > k (A + a), the wealth is expected
-to be at most 1, and comes to 1 / (1 - confidence) with a probability of at most 1 - confidence (Markov). Nothing is
-assumed of similarities or labels: a bet of Waudby-Smith and Ramdas (arXiv 2010.09686), on matches instead of rows.
+first sample has found add exp(c (k a - t)) with certainty. If the claim holds, T + t > k (A + a), the wealth is
+expected to be at most 1, and comes to 1 / (1 - confidence) with a probability of at most 1 - confidence (Markov).
+Nothing is assumed of similarities or labels. Waudby-Smith and Ramdas (arXiv 2010.09686) bet so on means; here it is the
+matches that are bet on, so that the rows that do not match cost nothing.
 
 Bounds are tried from the lowest up, each at the full confidence, until one is not proven: of those that break the
 promise the lowest is the first to be tried, and all others lie above it.
@@ -27,9 +28,10 @@ import numpy as np
 FIRST = 2000  # rows of the first sample
 FIRST_SHARE = 0.1  # of the table at most
 HALVINGS = 10  # strata of the first sample, each half as many rows as the one below it
-CUTS = 96  # bounds that are tried
+CUTS = 40  # bounds that are tried
 MARGIN = 1.5  # wealth beyond what proves, in natural logarithms, that the second sample is to win
 WORTH = 0.98  # of the table: where more would be scored, all are
+STEPS = 20  # stakes that are weighed, each with half as many prices of a label
 STAKES = np.geomspace(0.5, 2.0, 5)  # around the one that promises most, for the first sample may be wrong
 CERTAIN = 60  # labels of a stratum that count as much as what the curve says of it
 
@@ -120,9 +122,11 @@ def wealth(seen: Seen, promise: Promise, rates: np.ndarray, found: np.ndarray, c
 
 
 def cells(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds to be tried, ascending, by shares of rows that thin out to the top; of each bin the cell between two."""
+    """The bounds to be tried, ascending, closer together to the top; of each bin the cell between two of them."""
     total = rows.sum()
-    shares = np.concatenate([np.linspace(0, 0.9, CUTS * 3 // 4, endpoint=False), 1 - np.geomspace(0.1, 0.002, CUTS // 4)])
+    shares = np.concatenate(
+        [np.linspace(0, 0.9, CUTS * 3 // 4, endpoint=False), 1 - np.geomspace(0.1, 0.002, CUTS // 4)]
+    )
     cuts = np.unique(np.searchsorted(rows.cumsum(), shares[1:] * total, side="right"))
     filled = np.nonzero(rows)[0]
     cuts = cuts[(cuts > filled[0]) & (cuts <= filled[-1])] if len(filled) else cuts[:0]
@@ -130,7 +134,7 @@ def cells(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def densities(seen: Seen) -> np.ndarray:
-    """(bins,): the share of matches to expect, a curve through the first sample's strata, corrected by what was seen."""
+    """(bins,): the share of matches to expect: a curve through the first sample's strata, corrected by each."""
     of = strata(seen.rows)
     labelled, matches = (np.bincount(of, each, HALVINGS) for each in (seen.labelled, seen.matches))
     middle = np.bincount(of, seen.labelled * np.arange(len(of)), HALVINGS) / np.maximum(1, labelled)
@@ -186,9 +190,10 @@ class _Design:
 
     def offers(self, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Stakes and prices -> expected wealth, labels below the cell `cut`, the stake, rates of the cells."""
-        odds = self.promise.odds
-        stake = np.repeat(np.geomspace(1e-5, 0.9, 48), 24)  # (O,)
-        price = np.tile(np.geomspace(1e-4, 10, 24), 48) * self.density[:cut].mean()
+        odds, total = self.promise.odds, self.hidden.sum() + self.known.sum()
+        least = min(0.5, self.promise.proof / (odds * total))  # with less the proof would not come, were none below
+        stake = np.repeat(np.geomspace(least, 0.9, STEPS), STEPS // 2)  # (O,)
+        price = np.tile(np.geomspace(1e-4, 10, STEPS // 2), STEPS) * self.density[:cut].mean()
         share = np.interp(price[:, None] / np.maximum(self.density, 1e-12), _GAIN, _X)  # (O, cells): c / p
         rates = np.minimum(1.0, stake[:, None] / share)
         share = np.minimum(stake[:, None] / rates, 0.97)
@@ -212,9 +217,9 @@ class _Design:
 
 
 def step(request: str) -> str:
-    """What the optimizer asks between two jobs, JSON: `recall`, `confidence`, `rows` [bin, rows]; after the first sample
-    `seen` [bin, labelled, matches]; after the second `found` [bin, matches]. Gives `rates` [bin, rate] of the next sample,
-    or `bound`, the first bin that is kept; {} where every row is to be scored."""
+    """What is asked between two jobs, JSON: `recall`, `confidence`, `rows` [bin, rows]; after the first sample `seen`
+    [bin, labelled, matches]; after the second `found` [bin, matches]. Gives `rates` [bin, rate] of the next sample, or
+    `bound`, the first bin that is kept; {} where every row is to be scored."""
     said = json.loads(request)
     rows = counted(said["rows"], 1)[0]
     if "seen" not in said:

@@ -1,4 +1,4 @@
-"""Similarities and ITM scores of drawn images, resampled to a large table -> how "find all" keeps its promise, and its rows.
+"""Scores of drawn images, resampled to a large table -> how the promise of a share of all matches is kept.
 
 A row of the table is an image drawn with replacement; noise is added to its similarity (normal, a tenth of the standard
 deviation that the sentence's similarities have) and to the logit of its ITM score (normal, 0.5), so that rows differ.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blip_udfs.blip.recall import Plan, Promise, Seen, bound, first_rates, plan
+from blip_udfs.blip.recall import Promise, Seen, bound, first_rates, plan
 
 BINS = 8193  # as many as the optimizer makes of similarities from -1 to 1
 NOISE = 0.1
@@ -42,28 +42,44 @@ def resampled(
     return similarity[of] + noise[0], logit[of] + noise[1]
 
 
-def outcome(bins: np.ndarray, matches: np.ndarray, promise: Promise, seed: int) -> Outcome:
-    """`bins` int (rows,), `matches` bool (rows,): what the query does with this seed."""
-    rng, size = np.random.default_rng(seed), int(bins.max()) + 1
-    rows = np.bincount(bins, minlength=size)
-    first = rng.random(len(bins)) < first_rates(rows)[bins]
-    seen = Seen(rows, *(np.bincount(bins[each], minlength=size) for each in (first, first & matches)))
+@dataclass(frozen=True)
+class Table:
+    """Of each bin that has rows: how many, and how many of them match."""
+
+    rows: np.ndarray
+    matches: np.ndarray
+
+    @classmethod
+    def of(cls, bins: np.ndarray, matches: np.ndarray) -> Table:
+        """`bins` int (rows,), `matches` bool (rows,)."""
+        rows = np.bincount(bins)
+        return cls(rows[rows > 0], np.bincount(bins[matches], minlength=len(rows))[rows > 0])
+
+
+def outcome(table: Table, promise: Promise, seed: int) -> Outcome:
+    """What the query does with this seed. Each row is drawn by itself: so those of a bin are, by their number."""
+    rng = np.random.default_rng(seed)
+    first = drawn(rng, table, first_rates(table.rows))
+    seen = Seen(table.rows, first.rows, first.matches)
     chosen = plan(seen, promise)
-    labels = first if chosen is None else first | (rng.random(len(bins)) < chosen.rates[bins])
-    cut = None if chosen is None else proven(seen, promise, chosen, bins[labels & ~first & matches])
-    kept = np.ones(len(bins), bool) if cut is None else bins >= cut
-    total = max(1, matches.sum())
-    scored = kept | labels
-    shares = (float((each & matches).sum() / total) for each in (kept, scored))
-    return Outcome(cut, int(scored.sum()), int(labels.sum()), *shares)
+    none = np.zeros(len(table.rows))
+    left = Table(table.rows - first.rows, table.matches - first.matches)
+    second = Table(none, none) if chosen is None else drawn(rng, left, chosen.rates)
+    cut = None if chosen is None else bound(seen, promise, chosen, second.matches)
+    above = np.arange(len(table.rows)) >= (cut or 0)
+    labels, total = first.rows + second.rows, max(1, table.matches.sum())
+    kept = table.matches[above].sum()
+    below = (first.matches + second.matches)[~above].sum()
+    scored = table.rows[above].sum() + labels[~above].sum()
+    return Outcome(cut, int(scored), int(labels.sum()), float(kept / total), float((kept + below) / total))
 
 
-def proven(seen: Seen, promise: Promise, chosen: Plan, found: np.ndarray) -> int | None:
-    return bound(seen, promise, chosen, np.bincount(found, minlength=len(seen.rows)))
+def drawn(rng: np.random.Generator, table: Table, rates: np.ndarray) -> Table:
+    matches = rng.binomial(table.matches, rates)
+    return Table(matches + rng.binomial(table.rows - table.matches, rates), matches)
 
 
-def oracle(bins: np.ndarray, matches: np.ndarray, recall: float) -> int:
+def oracle(table: Table, recall: float) -> int:
     """The rows from the highest bound on that keeps the share, known from all labels."""
-    rows, kept = (np.bincount(each)[::-1].cumsum() for each in (bins, bins[matches]))
-    rows = rows[len(rows) - len(kept) :] if len(kept) < len(rows) else rows
-    return int(rows[np.searchsorted(kept, recall * matches.sum())])
+    rows, kept = table.rows[::-1].cumsum(), table.matches[::-1].cumsum()
+    return int(rows[np.searchsorted(kept, recall * table.matches.sum())])
