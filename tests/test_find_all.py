@@ -1,13 +1,10 @@
-"""WHERE blip_itm(image, 'text') > t with a promise: how many rows workers score, and that none is wrong or lost unpromised."""
+"""WHERE blip_itm(image, 'text') > t with a promise: fewer rows are scored, none is wrong, no more are lost than said."""
 
 import numpy as np
 import pytest
-from pyspark.sql import functions as F
 
 import blip_udfs
-from tests.heard import heard
 from tests.planted import noise
-from tests.plans import optimized
 
 ROWS = 3000
 TEXT = "a truck at night"
