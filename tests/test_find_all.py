@@ -1,4 +1,4 @@
-"""WHERE blip_itm(image, 'text') > t with a promise: fewer rows are scored, none is wrong, no more are lost than said."""
+"""WHERE blip_itm(image, 'text') > t with a promise: fewer rows are scored, none is wrong, few are lost."""
 
 import numpy as np
 import pytest
