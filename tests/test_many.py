@@ -35,11 +35,26 @@ def same(found, expected):
         np.testing.assert_allclose(*scores, atol=1e-5, err_msg=name)
 
 
+def by_sql(session, where, k, candidates, table="at_the_doors"):
+    saved = session.createDataFrame(list(SENTENCES.items()), "name STRING, sentence STRING").coalesce(1)
+    saved.createOrReplaceTempView("saved_sentences")
+    rows = f"TABLE(SELECT * FROM {table} WHERE {where or 'true'})"
+    queries = "TABLE(SELECT name, sentence FROM saved_sentences)"
+    return session.sql(
+        f"SELECT * FROM blip_search(table => {rows}, queries => {queries}, k => {k}, candidates => {candidates})"
+    )
+
+
+def by_search(session, where, k, candidates, table="at_the_doors"):
+    return search(session.table(table), queries=SENTENCES, k=k, candidates=candidates, where=where)
+
+
 @pytest.mark.parametrize(("k", "candidates", "where"), [(K, N, None), (100, 40, "camera = 'cam01'"), (2, 0, None)])
-def test_the_rows_of_each_are_those_of_its_own_search(session, rows, k, candidates, where):
+@pytest.mark.parametrize("door", [by_search, by_sql])
+def test_the_rows_of_each_are_those_of_its_own_search(session, rows, door, k, candidates, where):
     table = session.table("at_the_doors")
     options = {"k": k, "candidates": candidates, "where": where}
-    df = search(table, queries=SENTENCES, **options)
+    df = door(session, **options)
     assert df.columns == [name for name in table.columns if name != "score"] + ["query", "rank", "score"]
     found, scored = evaluations(df, "try_blip_together")
     same(found, of_each(table, **options))
@@ -49,8 +64,11 @@ def test_the_rows_of_each_are_those_of_its_own_search(session, rows, k, candidat
         assert scored == len(union) < N * len(SENTENCES)  # each image once
 
 
-def test_the_table_is_read_once(session, rows):
-    df = search(session.table("at_the_doors").drop("version"), queries=SENTENCES, k=K, candidates=N)
+@pytest.mark.parametrize("door", [by_search, by_sql])
+def test_the_table_is_read_once(session, rows, door):
+    """A table of images that have versions is read once more for the newest of them."""
+    session.table("at_the_doors").drop("version").createOrReplaceTempView("without_versions")
+    df = door(session, None, K, N, "without_versions")
     df.collect()
     plan = [node.nodeName() for node in nodes(df._jdf.queryExecution().executedPlan())]
     assert len([name for name in plan if name.startswith("Scan parquet")]) == 1, plan

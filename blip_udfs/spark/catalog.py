@@ -177,8 +177,8 @@ blip_search = SqlFunction(
         Parameter(
             "queries",
             ("STRING", "TABLE"),
-            "in place of query, many: a table's name or TABLE(SELECT ...) of two columns, name and sentence; the rows are "
-            "the k best of each in one scan, with its name in query, and rank",
+            "in place of query, many: a table's name or TABLE(SELECT ...) of two columns, name and sentence; the rows "
+            "are the k best of each in one scan, with its name in query, and rank",
             default="NULL",
         ),
     ),
@@ -187,8 +187,8 @@ blip_search = SqlFunction(
     "score, the match logit + ITC similarity, best first",
     value="at most k rows; score is NULL, and the row last, where the image does not decode",
     raises=(
-        "IllegalArgumentException when the table has no column image or no embedding ARRAY<FLOAT>, when query is NULL and "
-        "there are no queries, and when k or candidates is no such number",
+        "IllegalArgumentException when the table has no column image or no embedding ARRAY<FLOAT>, when query is NULL "
+        "and there are no queries, and when k or candidates is no such number",
         LONG_TEXT,
         NO_MODEL,
     ),
