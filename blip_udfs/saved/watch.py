@@ -1,9 +1,9 @@
 """Saved sentences, a table of embeddings that grows -> a table of what they find among the new rows, each once.
 
-How a kill at any instant is survived. Beside the table of what is found, a run first writes its plan: the sentences, and
-which of the embedding job's batches it searches for them. What it finds overwrites a partition of its own, and then the
-plan is marked as done. The next run does again what was not marked, by the same plan and into the same partition, and
-only then looks for new batches.
+How a kill at any instant is survived. Beside the table of what is found, a run first writes its plan: the sentences,
+and which of the embedding job's batches it searches for them. What it finds overwrites a partition of its own, and then
+the plan is marked as done. The next run does again what was not marked, by the same plan and into the same partition,
+and only then looks for new batches.
 """
 
 from __future__ import annotations
