@@ -25,7 +25,7 @@ FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE period <> 'night'), '
 SELECT query, rank, sequence_id, frame_id, camera, round(score, 1) AS score
 FROM blip_search('once_embeddings', k => 2, queries => TABLE(VALUES ('trucks', 'a truck in the rain'),
                                                                     ('nights', 'a car at night')));
--->
+--> made anew
 
 -- A table without embeddings: make them with blip_image_embed.
 SELECT * FROM blip_search('once', 'a truck in the rain');
