@@ -11,7 +11,7 @@ SOURCES = $(shell find blip_udfs conf notebooks sql tests setup.py Makefile READ
   ! -name '*.ipynb' ! -name '*.jar' ! -name '*.jpg' ! -name '*.png' ! -name '*.pyc' ! -path 'blip_udfs/demo/model/*' \
   ! -path 'tests/blip_reference/*' ! -path 'tests/once/*' ! -path sql/README.md ! -path sql/databricks/unity_catalog.sql)
 
-.PHONY: setup java wheel demo test slow endurance matrix reference lint bench notebooks clean
+.PHONY: setup java wheel demo test slow endurance lakes matrix reference lint bench notebooks clean
 
 setup: java $(READY) ## environment and extension jar
 	@$(BIN)/python -m blip_udfs.spark.catalyst.build
@@ -51,6 +51,9 @@ slow: setup ## the tests that take minutes: servers, clusters, the whole demo
 
 endurance: setup ## kills, load and scale: up to an hour
 	$(BIN)/python -m pytest -m endurance
+
+lakes: setup ## Iceberg on Spark 3.5, and Delta where LAKE_JARS names its jars: the job, the cascade, branches
+	$(BIN)/python -m tests.lakes
 
 matrix: setup ## on every Spark from 3.5 to 4.3: compile, link, a choice of tests, the same rows
 	$(BIN)/python -m tests.matrix

@@ -73,9 +73,6 @@ def compiles(spark: Spark) -> bool:
 
 
 def tests_pass(spark: Spark, rows: Path) -> bool:
-    (py4j,) = (spark.home / "python" / "lib").glob("py4j-*.zip")
-    path = os.pathsep.join(map(str, (ROOT, spark.home.parent, py4j)))
-    environment = {name: value for name, value in os.environ.items() if name != "SPARK_HOME"}
     connect = [CONNECT] if list(spark.jars.glob("spark-connect_*.jar")) else []  # pip's 3.5 comes without
     chosen = [ROWS] if spark == spark_home.here() else [*TESTS, *connect]  # the rest of its own is `make test`
     words = [
@@ -90,8 +87,15 @@ def tests_pass(spark: Spark, rows: Path) -> bool:
         LONG,
         *chosen,
     ]
-    done = subprocess.run(words, cwd=ROOT, env=environment | {"PYTHONPATH": path, "BLIP_ROWS": str(rows)}, check=False)
+    done = subprocess.run(words, cwd=ROOT, env=behind(spark) | {"BLIP_ROWS": str(rows)}, check=False)
     return done.returncode == 0
+
+
+def behind(spark: Spark) -> dict[str, str]:
+    """The environment of a Python that imports that Spark's pyspark, and all else from here."""
+    (py4j,) = (spark.home / "python" / "lib").glob("py4j-*.zip")
+    environment = {name: value for name, value in os.environ.items() if name != "SPARK_HOME"}
+    return environment | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, spark.home.parent, py4j)))}
 
 
 def different(one: Path, other: Path) -> list[str]:

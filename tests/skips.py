@@ -1,4 +1,4 @@
-"""A test is skipped for want of a browser or a GPU alone, and the report's last lines say so; any other skip fails."""
+"""A test is skipped for want of a browser, a GPU or Delta alone, which the report's end says; others fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-WANTING = ("NO BROWSER: ", "NO GPU: ")  # how the reason of a skip begins
+WANTING = ("NO BROWSER: ", "NO GPU: ", "NO DELTA: ")  # how the reason of a skip begins
 
 
 def reason_of(report: pytest.TestReport) -> str:
@@ -20,7 +20,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and not reason_of(report).startswith(WANTING):
         report.outcome = "failed"
-        report.longrepr = f"expected no skip but for NO BROWSER: or NO GPU: ..., got: {reason_of(report)}"
+        report.longrepr = f"expected no skip but for {', '.join(WANTING)}..., got: {reason_of(report)}"
     return report
 
 

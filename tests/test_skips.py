@@ -58,5 +58,5 @@ def test_what_wants_a_browser_or_a_gpu_is_skipped_and_said(tmp_path):
 def test_any_other_skip_fails(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 1
-    assert "expected no skip but for NO BROWSER: or NO GPU: ..., got: not today" in done.stdout
+    assert "expected no skip but for NO BROWSER: , NO GPU: , NO DELTA: ..., got: not today" in done.stdout
     assert "1 passed, 3 skipped, 1 error" in done.stdout

@@ -244,7 +244,7 @@ class Job:
                 self.on_event({"event": "working", "images": self.images_under_way(query)})
         finally:
             query.stop()
-        self.spark.catalog.refreshTable(self.table)
+            self.spark.catalog.refreshTable(self.table)  # the stream's session has written, this one knows the old rows
 
     def start(self) -> StreamingQuery:
         folder = self.folder
@@ -290,8 +290,14 @@ class Job:
             F.count("similar_to").alias("similar"),
         )
         with increment.setting(images.sparkSession, "spark.sql.shuffle.partitions", str(self.cores)):
-            increment.overwrite(rows.repartition(*(self.tables.dataset.partition or [BATCH.name])), self.table)
+            (batch,) = images.select(BATCH.name).first()  # type: ignore[misc]
+            increment.replace(rows.repartition(*self.spread), self.table, batch)
         return counted.get
+
+    @property
+    def spread(self) -> list[str]:
+        """By what a trigger's rows are written together: its partitions but for the batch, of which it has one."""
+        return list(self.tables.dataset.partition or [BATCH.name])
 
     def embeddings(self, images: DataFrame, tasks: int) -> DataFrame:
         """With embedding, error and similar_to."""

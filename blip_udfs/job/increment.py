@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any
 
-from blip_udfs.job.tables import Tables, ddl, names, quoted
+from blip_udfs.job.tables import BATCH, Tables, ddl, names, quoted
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 WHOLE = "whole"  # the file that says that all which is to be put in place is written
 
@@ -200,8 +201,13 @@ def put_in_place(spark: SparkSession, table: str, beside: str) -> None:
 
 
 def place_of(spark: SparkSession, table: str) -> list[str]:
-    """Tables.place of the dataset that the table is of: its partitions."""
-    return [column.name for column in spark.catalog.listColumns(table) if column.isPartition]
+    """By what the table is partitioned: Tables.place of its dataset, to which an owner of an Iceberg table may add."""
+    if not has_transactions(spark, table):
+        return [column.name for column in spark.catalog.listColumns(table) if column.isPartition]
+    said = dropwhile(lambda row: not row.col_name.startswith("# Partition"), described_rows(spark, table))
+    rows = [row for row in takewhile(lambda row: row.col_name, said) if not row.col_name.startswith("#")]
+    # of mere columns; where one is made of a column: `Part 0`, `days(captured_at)`
+    return [row.data_type if row.col_name.startswith("Part ") else row.col_name for row in rows]
 
 
 def literal(value: object) -> str:
@@ -213,9 +219,22 @@ def pruning(spark: SparkSession, table: str) -> str:
     return f"{described(spark, table)['Location']}/_embed/pruning"
 
 
+def replace(rows: DataFrame, table: str, batch: str) -> None:
+    """Puts the rows of one micro-batch in place of those that it wrote before: to do it twice is to do it once.
+
+    On Delta and Iceberg it is one commit, and whatever the table is partitioned by now, all rows of the batch go: those
+    of a killed trigger may be in places of before."""
+    from pyspark.sql import functions as F
+
+    if has_transactions(rows.sparkSession, table):
+        rows.writeTo(table).overwrite(F.col(BATCH.name) == batch)
+    else:
+        overwrite(rows, table)
+
+
 def overwrite(rows: DataFrame, table: str) -> None:
-    """Replaces the places that `rows` are in, and no other: to do it twice is to do it once. The same call is one
-    commit on Delta and Iceberg; on Parquet a staging folder, then one rename a place."""
+    """Replaces the places of a Parquet table that `rows` are in, and no other: by a staging folder, then one rename a
+    place."""
     with setting(rows.sparkSession, "spark.sql.sources.partitionOverwriteMode", "dynamic"):
         rows.select(*rows.sparkSession.table(table).columns).write.mode("overwrite").insertInto(table)
 
@@ -239,5 +258,8 @@ def has_transactions(spark: SparkSession, table: str) -> bool:
 
 def described(spark: SparkSession, table: str) -> dict[str, str]:
     """What DESCRIBE says: Location, Provider and others."""
-    rows = spark.sql(f"DESCRIBE TABLE EXTENDED {table}").collect()
-    return {row.col_name: row.data_type for row in rows}
+    return {row.col_name: row.data_type for row in described_rows(spark, table)}
+
+
+def described_rows(spark: SparkSession, table: str) -> list[Row]:
+    return spark.sql(f"DESCRIBE TABLE EXTENDED {table}").collect()

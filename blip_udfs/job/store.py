@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from blip_udfs.job import increment
-from blip_udfs.job.tables import Tables, ddl, names, quoted
+from blip_udfs.job.tables import BATCH, Tables, ddl, names, quoted
 from blip_udfs.spark.extension import has_extension
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def create(spark: SparkSession, tables: Tables, table: str, table_format: str, l
 
 
 def check(spark: SparkSession, tables: Tables, table: str) -> None:
-    """Raises ValueError for a table of other columns, or of columns of other types."""
+    """Raises ValueError for a table of other columns, of columns of other types, or that holds many triggers' rows in
+    one place."""
     there = [f"{quoted(name)} {kind}" for name, kind in spark.table(table).dtypes]
     wanted = [f"{quoted(each.name)} {each.type.lower()}" for each in tables.row]
     if spark.table(table).columns != names(tables.row):
@@ -38,21 +40,41 @@ def check(spark: SparkSession, tables: Tables, table: str) -> None:
             f"table {table}: expected the columns {', '.join(wanted)}, it has {', '.join(there)}; name another table, "
             "which embed creates"
         )
+    if BATCH.name not in (place := increment.place_of(spark, table)):
+        raise ValueError(
+            f"table {table}: expected to be partitioned by {BATCH.name} among others, so that a trigger that is "
+            f"repeated replaces its own rows, it is by {', '.join(place) or 'nothing'}; name another table, which "
+            f"embed creates, or of Iceberg ALTER TABLE {table} ADD PARTITION FIELD {BATCH.name}"
+        )
 
 
 def show_current(spark: SparkSession, tables: Tables, table: str) -> None:
     """The view of the table's rows that a search wants: of the session's model, with an embedding, and of images that
-    were embedded again only the newest."""
+    were embedded again only the newest. It lasts where the jar is and the table's catalog keeps views."""
     view = f"{table.removesuffix('_embeddings')}_search"
-    kind, view = ("VIEW", view) if has_extension(spark) else ("TEMPORARY VIEW", view.split(".")[-1])
     identity = [quoted(name) for name in tables.dataset.identity]
     newer = f"(SELECT {', '.join(identity)}, model, version FROM {table} WHERE version > 1)"
     equal = [f"newer.{name} = row.{name}" for name in (*identity, "model")]
     same = " AND ".join([*equal, "newer.version > row.version"])
     replaced = spark.sql(f"SELECT 1 FROM {table} AS row JOIN {newer} AS newer ON {same} LIMIT 1").collect()
     columns = ", ".join(map(quoted, names(tables.searched)))
-    spark.sql(
-        f"CREATE OR REPLACE {kind} {view} AS SELECT /*+ BROADCAST(newer) */ {columns} FROM {table} AS row "
+    rows = (
+        f"SELECT /*+ BROADCAST(newer) */ {columns} FROM {table} AS row "
         + (f"LEFT ANTI JOIN {newer} AS newer ON {same} " if replaced else "")
         + "WHERE model = blip_model() AND error IS NULL"
     )
+    if not has_extension(spark) or not kept(spark, view, rows):
+        spark.sql(f"CREATE OR REPLACE TEMPORARY VIEW {view.split('.')[-1]} AS {rows}")
+
+
+def kept(spark: SparkSession, view: str, rows: str) -> bool:
+    """Makes the view where its catalog keeps views; those that do not, as Iceberg's of a mere folder, say so."""
+    from pyspark.errors import PySparkException
+
+    try:
+        spark.sql(f"CREATE OR REPLACE VIEW {view} AS {rows}")
+    except PySparkException as error:
+        if not re.search(r"does not support views|view is not supported", str(error)):
+            raise
+        return False
+    return True
