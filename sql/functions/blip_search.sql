@@ -25,7 +25,14 @@ FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE period <> 'night'), '
 SELECT query, rank, sequence_id, frame_id, camera, round(score, 1) AS score
 FROM blip_search('once_embeddings', k => 2, queries => TABLE(VALUES ('trucks', 'a truck in the rain'),
                                                                     ('nights', 'a car at night')));
---> made anew
+--> +------+----+-----------+-------------+------+-----+
+--> |query |rank|sequence_id|frame_id     |camera|score|
+--> +------+----+-----------+-------------+------+-----+
+--> |trucks|1   |000000     |1616000000500|cam01 |4.7  |
+--> |trucks|2   |000000     |1616000000000|cam01 |4.6  |
+--> |nights|1   |000004     |1616014400000|cam01 |4.7  |
+--> |nights|2   |000004     |1616014400500|cam01 |4.7  |
+--> +------+----+-----------+-------------+------+-----+
 
 -- A table without embeddings: make them with blip_image_embed.
 SELECT * FROM blip_search('once', 'a truck in the rain');
