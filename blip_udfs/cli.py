@@ -132,7 +132,7 @@ def evaluate(
     report(source, images, split, count, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "itm", "search", "many", "cascade", "memory", "startup", "profile", "codecs", "idle"]
+BENCH = ["embed", "itm", "features", "search", "many", "cascade", "memory", "startup", "profile", "codecs", "idle"]
 
 
 @main.command()

@@ -98,11 +98,11 @@ def test_operations_of_an_image_are_those_that_torch_counts(tiny_model, monkeypa
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from blip_udfs.blip import engine
+    from blip_udfs.blip import products
     from blip_udfs.blip.model import load
 
     blip = load(str(tiny_model))
-    monkeypatch.setattr(engine, "ONEDNN", False)  # torch counts neither oneDNN's operators
+    monkeypatch.setattr(products, "ONEDNN", False)  # torch counts neither oneDNN's operators
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # nor fused attention's
         blip.embed_images(np.zeros((1, 32, 32, 3), np.uint8))
     assert operations(blip) == counter.get_total_flops()

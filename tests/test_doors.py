@@ -306,7 +306,7 @@ def test_forged_patch_features_are_refused(doors):
     rows, width = blip.features_shape
     whole = np.ones((rows, width), np.float32)
     blob = bytearray(blip.pack(whole))
-    assert (batches.loaded(bytes(blob), blip) == whole).all()
+    assert (batches.loaded(bytes(blob), blip).numbers() == whole).all()
     with pytest.raises(ImageError, match=f"^patch features of 3 x 5: expected {rows} x {width}, as the model has$"):
         batches.loaded(blip.pack(whole[:3, :5]), blip)
     blob[-2:] = np.float16("nan").tobytes()

@@ -41,7 +41,8 @@ def features(model) -> list[bytes]:
     """Patch features of the model, as many as there are kinds of a usual image format."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    return [model.pack(each) for each in model.features(noise)]
+    made = zip(model.features(noise), ["float16", "int8"] * 2, strict=True)
+    return [model.pack(each, dtype) for each, dtype in made]
 
 
 def fuzz(spark, model, count: int, seed: int) -> tuple[int, int]:

@@ -49,7 +49,14 @@ def by_search(session, where, k, candidates, table="at_the_doors"):
     return search(session.table(table), queries=SENTENCES, k=k, candidates=candidates, where=where)
 
 
-@pytest.mark.parametrize(("k", "candidates", "where"), [(K, N, None), (100, 40, "camera = 'cam01'"), (2, 0, None)])
+@pytest.mark.parametrize(
+    ("k", "candidates", "where"),
+    [
+        (K, N, None),
+        pytest.param(100, 40, "camera = 'cam01'", marks=pytest.mark.slow),
+        pytest.param(2, 0, None, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("door", [by_search, by_sql])
 def test_the_rows_of_each_are_those_of_its_own_search(session, rows, door, k, candidates, where):
     table = session.table("at_the_doors")

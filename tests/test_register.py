@@ -5,12 +5,17 @@ import subprocess
 import sys
 import warnings
 
+import pytest
+
 import blip_udfs
+from blip_udfs import functions as BF
 
 BARE = """
+KEY = ["sequence_id", "frame_id", "camera"]
 import json, sys, warnings
 from pyspark.sql import SparkSession
 import blip_udfs
+from blip_udfs import functions as BF
 from blip_udfs.spark.extension import EXTENSION
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
 spark = builder.config("spark.sql.extensions", EXTENSION).getOrCreate()  # named, but its jar is not there
@@ -21,9 +26,15 @@ with warnings.catch_warnings(record=True) as said:
 spark.conf.set("spark.blip.model", sys.argv[1])
 values = spark.sql("SELECT size(blip_text_embed('a bus')), blip_model()").first()
 said = [str(each.message) for each in said if each.category is UserWarning]
-print(json.dumps({"said": said, "values": list(values)}))
+frames = blip_udfs.read_once(spark, sys.argv[2])
+embedded = frames.withColumn("embedding", BF.blip_image_embed("image"))
+found = blip_udfs.search(embedded, "a truck at night", k=4, candidates=8)
+rows = {"frames": frames.select(*KEY, "weather", "classes"), "found": found.select(*KEY, "score")}
+rows = {name: [list(row) for row in df.collect()] for name, df in rows.items()}
+print(json.dumps({"said": said, "values": list(values), **rows}))
 spark.stop()
 """
+KEY = ["sequence_id", "frame_id", "camera"]
 
 
 def test_a_session_with_the_jar_keeps_the_jars_functions(spark):
@@ -33,8 +44,8 @@ def test_a_session_with_the_jar_keeps_the_jars_functions(spark):
     assert "Arguments" in str(spark.sql("DESCRIBE FUNCTION EXTENDED blip_itm").collect())
 
 
-def test_a_session_without_the_jar_gets_scalar_functions_and_says_once_what_it_lacks(tiny_model, tmp_path):
-    words = [sys.executable, "-c", BARE, str(tiny_model)]
+def test_a_session_without_the_jar_says_once_what_it_lacks_and_has_the_rest(spark, use_model, once_tree, tmp_path):
+    words = [sys.executable, "-c", BARE, str(use_model), str(once_tree)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout.splitlines()[-1])
@@ -44,3 +55,11 @@ def test_a_session_without_the_jar_gets_scalar_functions_and_says_once_what_it_l
         "blip_udfs.builder(), or with the settings that 'blip-udfs conf' prints"
     ]
     assert printed["values"][0] == 16 and printed["values"][1].startswith("tiny@")
+
+    frames = blip_udfs.read_once(spark, str(once_tree))
+    ours = frames.select(*KEY, "weather", "classes").collect()
+    assert sorted(printed["frames"]) == sorted(map(list, ours))
+    embedded = frames.withColumn("embedding", BF.blip_image_embed("image"))
+    found = blip_udfs.search(embedded, "a truck at night", k=4, candidates=8).collect()
+    assert [row[:3] for row in printed["found"]] == [[row[key] for key in KEY] for row in found]
+    assert [row[3] for row in printed["found"]] == pytest.approx([row.score for row in found], abs=1e-6)

@@ -15,6 +15,7 @@ import pytest
 from blip_udfs.blip import checkpoint
 from blip_udfs.blip.checkpoint import Checkpoint, find
 from blip_udfs.files import notes
+from blip_udfs.measure import bench_idle
 from blip_udfs.measure.bench_footprint import workers
 from blip_udfs.spark import handed
 
@@ -84,7 +85,8 @@ def test_the_next_worker_has_the_model_at_birth_and_loads_none(session, models):
     first = ask(session, models[0])
     born = newborn(session, first[0])
     assert ask(session, models[0]) == first
-    assert held(session) == born  # the very object that it was born with: nothing was loaded, nothing put out
+    # the very object that all workers are born with: nothing was loaded, nothing put out
+    assert held(session)["models"] == born["models"]
 
 
 @pytest.mark.slow
@@ -193,3 +195,11 @@ def test_where_no_note_can_be_left_a_digest_is_read_each_time(aged, tmp_path, mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert aged.digest() == expected
     assert notes.read("digests", str(aged.folder)) is None
+
+
+def test_the_benchmarks_silence_must_be_long_enough(monkeypatch):
+    monkeypatch.setattr(bench_idle, "workers", lambda: [])
+    bench_idle.stay_silent(0)
+    monkeypatch.setattr(bench_idle, "workers", lambda: [1, 2])
+    with pytest.raises(ValueError, match="after 0 s of silence 2 workers are still there: expected none"):
+        bench_idle.stay_silent(0)

@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from blip_udfs.blip.products import Linear, linear
+
+SAMPLED = 256  # patches, and
+PAIRS, TOKENS = 8, 9  # texts and their tokens, with which a layer is timed
 ONE_AT_A_TIME = 1 << 18  # patch features of an image from which a CPU does better with one image in its cache
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,6 @@ def join_heads(x: Tensor) -> Tensor:
     return x.transpose(-3, -2).flatten(-2)  # (B, H, T, D) -> (B, T, W)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
-    """x W^T + b and then `activation`, none or gelu: (..., K), (N, K), (N,) -> (..., N).
-
-    On a CPU by the operator that torch.compile puts in the place of these: oneDNN's, which adds the bias and applies
-    GELU while the result is in registers. F.linear copies the bias into the result first.
-    """
-    if ONEDNN and x.is_cpu and x.dtype == torch.float32 and not torch.jit.is_tracing():  # a trace is for other engines
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
-    out = F.linear(x, weight, bias)
-    return F.gelu(out) if activation == "gelu" else out
-
-
-class Linear(nn.Linear):
-    def __init__(self, width: int, out_width: int, activation: str = "none"):
-        super().__init__(width, out_width)
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias, self.activation)
-
-
 class VisionEmbeddings(nn.Module):
     def __init__(self, shape: VisionShape):
         super().__init__()
@@ -100,9 +82,9 @@ class VisionAttention(nn.Module):
     def first_row(self, x: Tensor) -> Tensor:
         """What [CLS] alone attends to: (B, N, W) -> (B, 1, W)."""
         width = x.shape[-1]
-        weight, bias = self.qkv.weight, self.qkv.bias
-        q = linear(x[:, :1], weight[:width], bias[:width])
-        k, v = linear(x, weight[width:], bias[width:]).chunk(2, -1)
+        weight, bias, way = self.qkv.weight, self.qkv.bias, self.qkv.way
+        q = linear(x[:, :1], weight[:width], bias[:width], way=way)
+        k, v = linear(x, weight[width:], bias[width:], way=way).chunk(2, -1)
         q, k, v = (split_heads(part, self.heads) for part in (q, k, v))
         return self.projection(join_heads(F.scaled_dot_product_attention(q, k, v)))
 
@@ -146,6 +128,12 @@ class VisionModel(nn.Module):
             x = layer(x)
         return self.post_layernorm(last(x, only_first))
 
+    def a_little(self) -> Tensor:
+        """One layer of a part of an image: of all that `forward` does, enough to be timed."""
+        _, positions, width = self.embeddings.position_embedding.shape
+        rows = self.embeddings.position_embedding.new_ones(1, min(positions, SAMPLED), width)
+        return cast(list[VisionLayer], self.encoder["layers"])[0](rows)
+
 
 class Attention(nn.Module):
     """Queries, keys and values of one text layer, to itself or to the image."""
@@ -186,25 +174,25 @@ class Attention(nn.Module):
         head = q.shape[-1]
         key, value = (layer.weight.unflatten(0, (heads, head)) for layer in (self.key, self.value))  # (H, D, W)
         q = torch.bmm(q * head**-0.5, key).unflatten(1, (groups, -1))  # (H, B | 1, T, W), rows of one image together
-        context = attended(q, patches).flatten(1, 2)  # (H, B T, W)
+        context = attended(q, patches, self.query.way).flatten(1, 2)  # (H, B T, W)
         out = torch.bmm(context, value.transpose(1, 2))  # (H, B T, D)
         return out.transpose(0, 1).reshape(x.shape) + self.value.bias  # (B, T, W)
 
 
-def attended(q: Tensor, patches: Tensor) -> Tensor:
+def attended(q: Tensor, patches: Tensor, way: str) -> Tensor:
     """Queries (H, B, T, W) of all heads to patches (B, N, W), which are keys and values -> (H, B, T, W)."""
     if patches.is_cpu and patches[0].numel() >= ONE_AT_A_TIME:
-        return torch.stack([attended_to_one(q[:, row], image) for row, image in enumerate(patches)], 1)
+        return torch.stack([attended_to_one(q[:, row], image, way) for row, image in enumerate(patches)], 1)
     rows = q.transpose(0, 1).flatten(1, 2)  # (B, H T, W)
     scores = torch.bmm(rows, patches.transpose(1, 2))  # (B, H T, N)
     context = torch.bmm(scores.softmax(-1), patches)  # (B, H T, W)
     return context.unflatten(1, (len(q), -1)).transpose(0, 1)
 
 
-def attended_to_one(q: Tensor, patches: Tensor) -> Tensor:
+def attended_to_one(q: Tensor, patches: Tensor, way: str) -> Tensor:
     """(H, T, W) to (N, W) -> (H, T, W)."""
-    scores = linear(q.flatten(0, 1), patches)  # (H T, N)
-    return linear(scores.softmax(-1), patches.t()).view_as(q)
+    scores = linear(q.flatten(0, 1), patches, way=way)  # (H T, N)
+    return linear(scores.softmax(-1), patches.t(), way=way).view_as(q)
 
 
 class AddNorm(nn.Module):
@@ -279,6 +267,14 @@ class TextModel(nn.Module):
             x = layer.to_itself(x, mask, only_first=layer is layers[-1])  # only row 0 feeds the head
             x = layer.feed_forward(layer.to_image(x, patches))
         return x[:, 0]
+
+    def a_little(self, patches: int) -> Tensor:
+        """One layer of a few short texts that look at images of so many patches, enough to be timed."""
+        layer, weight = cast(list[TextLayer], self.encoder["layer"])[0], self.embeddings.word_embeddings.weight
+        x = weight.new_ones(PAIRS, TOKENS, weight.shape[1])
+        mask = torch.ones(PAIRS, 1, 1, TOKENS, dtype=torch.bool)
+        images = weight.new_ones(PAIRS, patches, cast(Attention, layer.crossattention["self"]).key.in_features)
+        return layer.feed_forward(layer.to_image(layer.to_itself(x, mask), images))
 
 
 class Retrieval(nn.Module):

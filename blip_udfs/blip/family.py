@@ -72,5 +72,6 @@ class Model(Protocol):
     def match_probability(self, logits: np.ndarray) -> np.ndarray:
         """(B, 2) -> float64 (B,)."""
 
-    def pack(self, features: np.ndarray) -> bytes:
-        """Patch features (N, W) of one image as bytes that carry the digest. Raises ImageError when they cannot be."""
+    def pack(self, features: np.ndarray, dtype: str = "float16") -> bytes:
+        """Patch features (N, W) of one image, as float16 or int8, as bytes that carry the digest. Raises ImageError
+        when they cannot be."""

@@ -20,6 +20,7 @@ from blip_udfs.blip.devices import batch_size
 from blip_udfs.blip.engine import Retrieval, TextShape, VisionShape
 from blip_udfs.blip.features import pack_features
 from blip_udfs.blip.processor import Processor, read_processor
+from blip_udfs.blip.products import settle
 from blip_udfs.blip.tokens import ENC, MAX_TOKENS, read_tokenizer, token_ids
 from blip_udfs.files.images import normalise
 
@@ -191,12 +192,16 @@ class Blip:
     @torch.inference_mode()
     def embed_images(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> L2-normalised float32 (B, D)."""
-        return to_numpy(self.vision.embed_images(self._images(pixels)))
+        images = self._images(pixels)
+        self._settle_vision()
+        return to_numpy(self.vision.embed_images(images))
 
     @torch.inference_mode()
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> patch features float32 (B, N, W), [CLS] first."""
-        return to_numpy(self.vision.features(self._images(pixels)))
+        images = self._images(pixels)
+        self._settle_vision()
+        return to_numpy(self.vision.features(images))
 
     @torch.inference_mode()
     def embed_features(self, features: np.ndarray) -> np.ndarray:
@@ -208,6 +213,7 @@ class Blip:
         """B texts -> L2-normalised float32 (B, D)."""
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
+        self._settle_text()
         return to_numpy(self.network.embed_texts(*map(self._tensor, self.token_ids(texts))))
 
     def itm_logits(self, features: np.ndarray, texts: Sequence[str], token: str = "enc") -> np.ndarray:
@@ -229,9 +235,9 @@ class Blip:
         no, yes = np.asarray(logits, np.float64).T
         return np.exp(-np.logaddexp(0, no - yes))
 
-    def pack(self, features: np.ndarray) -> bytes:
-        """Patch features (N, W) of one image as bytes that carry this model's digest."""
-        return pack_features(features, self.digest)
+    def pack(self, features: np.ndarray, dtype: str = "float16") -> bytes:
+        """Patch features (N, W) of one image, as float16 or int8, as bytes that carry this model's digest."""
+        return pack_features(features, self.digest, dtype)
 
     def token_ids(self, texts: Sequence[str], token: str = "cls") -> tuple[np.ndarray, np.ndarray]:
         """Ids int64 (B, T), padded to the longest of the batch, at most 35; mask bool (B, T), true for tokens."""
@@ -257,7 +263,16 @@ class Blip:
         which = np.array([place[text] for text in texts])
         ids, mask = self.token_ids(unique, token)
         tokens, real, rows = map(self._tensor, (ids, mask, which))
+        self._settle_text()
         return to_numpy(self.network.match(tokens, real, rows, self._patches(features)))
+
+    def _settle_vision(self) -> None:
+        if self.vision is self.network:
+            settle(self.network.vision_model, self.network.vision_model.a_little)
+
+    def _settle_text(self) -> None:
+        positions, _ = self.features_shape
+        settle(self.network.text_encoder, lambda: self.network.text_encoder.a_little(positions))
 
     def _images(self, pixels: np.ndarray) -> torch.Tensor:
         expected = (self.image_size, self.image_size, 3)

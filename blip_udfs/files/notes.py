@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -41,3 +42,29 @@ def write(kind: str, of: str, text: str) -> None:
 
 def file(kind: str, of: str) -> Path:
     return folder() / kind / hashlib.sha256(of.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def once(kind: str, of: str, make: Callable[[], str]) -> str:
+    """The note of this kind about `of`; where there is none yet, `make` says it, while other processes that want it
+    wait; where none can be kept, each makes its own."""
+    if (known := read(kind, of)) is not None:
+        return known
+    with alone(kind, of):
+        known = read(kind, of)  # somebody else's, made meanwhile
+        if known is None:
+            known = make()
+            write(kind, of, known)
+        return known
+
+
+@contextlib.contextmanager
+def alone(kind: str, of: str) -> Iterator[None]:
+    """One process of this machine at a time; nothing is waited for where the folder cannot be written."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, RuntimeError, ImportError):
+            import fcntl  # not on Windows
+
+            path = file(kind, of)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context(path.with_suffix(".lock").open("w")), fcntl.LOCK_EX)
+        yield

@@ -101,11 +101,11 @@ def cpu_lines() -> list[str]:
 
 
 def embed(folder: Path, rounds: int) -> list[Result]:
-    """JPEG files of 1920x1020 px through SQL to a Parquet table, and by transformers' loop."""
+    """48 JPEG files of 1920x1020 px through SQL to a Parquet table, and by transformers' loop."""
     from blip_udfs.blip.model import load, set_threads
     from blip_udfs.files.images import pixels
 
-    model, root = base_model(folder / "base"), drawn(folder, 2, 6, (1920, 1020))
+    model, root = base_model(folder / "base"), drawn(folder, 4, 6, (1920, 1020))
     files = sorted((root / "data").rglob("*.jpg"))
     spark, theirs = session(folder, str(model)), Transformers(model)
     engine, compiled = load(str(model)), load(str(model), backend="openvino")
@@ -158,6 +158,32 @@ def itm(folder: Path, rounds: int, rows: int = 256) -> list[Result]:
             ways["the notebooks' way, row by row"] = partial(theirs.match, features, text, 1, NOTEBOOK_TOKENS)
         work = [rows, *[len(features)] * (len(ways) - 1)]
         out += interleaved(f"itm, {tokens} tokens", "pairs/s", work, ways, rounds)
+    return out
+
+
+def features(folder: Path, rounds: int, rows: int = 512) -> list[Result]:
+    """Stored patch features in the two forms of spark.blip.features: embedded, for which little is computed, so that
+    reading is the limit, and scored with a sentence."""
+    spark = session(folder, str(base_model(folder / "base")))
+    digest = spark.sql("SELECT blip_model()").collect()[0][0].partition("@")[2]
+    views: dict[str, str] = {}
+    for dtype in ("int8", "float16"):
+        files = stored(folder / f"features_{dtype}", rows, digest, dtype)
+        spark.read.parquet(str(files)).createOrReplaceTempView(f"stored_{dtype}")
+        (size,) = spark.table(f"stored_{dtype}").selectExpr("CAST(avg(length(features)) AS INT)").collect()[0]
+        views[f"{dtype}, {size:,} bytes an image"] = f"stored_{dtype}"
+
+    def summed(value: str, view: str) -> list:
+        return spark.sql(f"SELECT sum({value}) FROM {view}").collect()
+
+    out: list[Result] = []
+    scored = f"blip_itm(features, '{SENTENCE}')"
+    for task, unit, value in (
+        ("stored features, embedded", "images/s", "blip_image_embed(features)[0]"),
+        ("stored features, itm of 9 tokens", "pairs/s", scored),
+    ):
+        ways: dict[str, Callable[[], Any]] = {way: partial(summed, value, view) for way, view in views.items()}
+        out += interleaved(task, unit, rows, ways, rounds)
     return out
 
 
@@ -245,6 +271,7 @@ def cascade(folder: Path, rounds: int) -> list[Result]:
 SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "embed": embed,
     "itm": itm,
+    "features": features,
     "search": search,
     "many": many,
     "cascade": cascade,

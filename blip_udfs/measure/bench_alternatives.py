@@ -124,9 +124,9 @@ def vectors(folder: Path, rows: int, width: int = 256) -> Path:
     return folder
 
 
-def stored(folder: Path, rows: int, digest: str) -> Path:
-    """Random patch features of base as Parquet, a file per core; uncompressed, in row groups of 14 MB, as the README
-    advises."""
+def stored(folder: Path, rows: int, digest: str, dtype: str = "float16") -> Path:
+    """Random patch features of base as Parquet, a file per core; uncompressed, in row groups of 16 images, as the page
+    of figures advises."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -136,7 +136,7 @@ def stored(folder: Path, rows: int, digest: str) -> Path:
     rng, cores = np.random.default_rng(0), os.cpu_count() or 1
     for part in range(cores):
         count = len(range(part, rows, cores))
-        blobs = [pack_features(rng.standard_normal((577, 768), np.float32), digest) for _ in range(count)]
+        blobs = [pack_features(rng.standard_normal((577, 768), np.float32), digest, dtype) for _ in range(count)]
         table = pa.table({"features": pa.array(blobs, pa.binary())})
         parquet.write_table(
             table, folder / f"{part}.parquet", compression="none", use_dictionary=False, row_group_size=16

@@ -52,7 +52,7 @@ def of_features(spark: SparkSession, folder: Path) -> None:
     """A view of stored features, each with a vector by which the cascade ranks it."""
     digest = spark.sql("SELECT blip_model()").collect()[0][0].partition("@")[2]
     spark.read.parquet(str(stored(folder / "features_idle", ROWS, digest))).createOrReplaceTempView("stored_idle")
-    vector = "transform(sequence(1, 256), i -> CAST(sin(i * xxhash64(features)) / 16 AS FLOAT))"
+    vector = "transform(sequence(1, 256), i -> CAST(sin(i * pmod(xxhash64(features), 1000003)) / 16 AS FLOAT))"
     vectors = spark.sql(f"SELECT features AS image, {vector} AS embedding FROM stored_idle")
     vectors.write.mode("overwrite").parquet(str(folder / "idle"))
     spark.read.parquet(str(folder / "idle")).createOrReplaceTempView("idle")

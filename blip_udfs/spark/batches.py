@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from cachetools import LRUCache
 
-from blip_udfs.blip.features import is_features, unpack_features
+from blip_udfs.blip.features import Stored, is_features, read_features
 from blip_udfs.files.doors import limit
 from blip_udfs.files.images import ImageError, image_error, pixels
 from blip_udfs.files.sources import ClosedError
@@ -135,7 +135,7 @@ def in_time(rows: Iterable) -> list:
 
 
 def prepared(model: Model, row: tuple) -> tuple | ImageError | None:
-    """The row with its image as pixels uint8 (S, S, 3) or patch features float16 (N, W);
+    """The row with its image as pixels uint8 (S, S, 3) or stored patch features (N, W);
     None if an argument is NULL, the error if the image cannot be used."""
     if any(value is None for value in row):
         return None
@@ -146,9 +146,9 @@ def prepared(model: Model, row: tuple) -> tuple | ImageError | None:
         return error
 
 
-def loaded(image: Any, model: Model) -> np.ndarray:
+def loaded(image: Any, model: Model) -> np.ndarray | Stored:
     if isinstance(image, bytes) and is_features(image):
-        return unpack_features(image, model.digest, model.features_shape)
+        return read_features(image, model.digest, model.features_shape)
     return pixels(checked_image(image), model.image_size)
 
 
@@ -216,56 +216,62 @@ def settled(value: Any, tolerant: bool) -> Any:
     return None if isinstance(value, ImageError) else value
 
 
-def embeddings(model: Model, settings: Settings, images: list[np.ndarray]) -> list[np.ndarray]:
+def embeddings(model: Model, settings: Settings, images: list) -> list[np.ndarray]:
     return by_kind(
         images,
         lambda decoded: model.embed_images(np.stack(decoded)),
-        lambda stored: model.embed_features(np.stack([each[:1] for each in stored])),  # it reads [CLS] alone
+        lambda stored: model.embed_features(np.stack([each.numbers(1) for each in stored])),  # it reads [CLS] alone
     )
 
 
-def features(model: Model, images: list[np.ndarray]) -> np.ndarray:
+def features(model: Model, images: list) -> np.ndarray:
     """(B, N, W): float16 if all were stored so, which torch widens ten times faster than numpy; else float32."""
-    return np.stack(by_kind(images, lambda decoded: model.features(np.stack(decoded)), list))
+    return np.stack(
+        by_kind(
+            images,
+            lambda decoded: model.features(np.stack(decoded)),
+            lambda stored: [each.numbers() for each in stored],
+        )
+    )
 
 
-def packed_features(model: Model, settings: Settings, images: list[np.ndarray]) -> list[bytes | ImageError]:
-    return [packed(model, each) for each in features(model, images)]
+def packed_features(model: Model, settings: Settings, images: list) -> list[bytes | ImageError]:
+    return [packed(model, settings, each) for each in features(model, images)]
 
 
-def packed(model: Model, image: np.ndarray) -> bytes | ImageError:
+def packed(model: Model, settings: Settings, image: np.ndarray) -> bytes | ImageError:
     """Patch features (N, W) as bytes, or why not: that is this row's error and leaves its batch alone."""
     try:
-        return model.pack(image)
+        return model.pack(image, settings.features)
     except ImageError as error:
         return error
 
 
-def by_kind(images: list[np.ndarray], from_pixels: Callable, from_features: Callable) -> list[np.ndarray]:
+def by_kind(images: list, from_pixels: Callable, from_features: Callable) -> list[np.ndarray]:
     """Pixels through one function, stored patch features through the other, in the images' order."""
     out: list[Any] = [None] * len(images)
-    for dtype, function in ((np.uint8, from_pixels), (np.float16, from_features)):
-        which = [index for index, image in enumerate(images) if image.dtype == dtype]
+    for kind, function in ((np.ndarray, from_pixels), (Stored, from_features)):
+        which = [index for index, image in enumerate(images) if isinstance(image, kind)]
         if which:
             for index, value in zip(which, function([images[i] for i in which]), strict=True):
                 out[index] = value
     return out
 
 
-def match_logits(model: Model, settings: Settings, images: list[np.ndarray], texts: list[str]) -> np.ndarray:
+def match_logits(model: Model, settings: Settings, images: list, texts: list[str]) -> np.ndarray:
     return itm_logits(model, settings, images, texts)[:, 1]
 
 
-def match_probabilities(model: Model, settings: Settings, images: list[np.ndarray], texts: list[str]) -> np.ndarray:
+def match_probabilities(model: Model, settings: Settings, images: list, texts: list[str]) -> np.ndarray:
     return model.match_probability(itm_logits(model, settings, images, texts))
 
 
-def itm_logits(model: Model, settings: Settings, images: list[np.ndarray], texts: list[str]) -> np.ndarray:
+def itm_logits(model: Model, settings: Settings, images: list, texts: list[str]) -> np.ndarray:
     return model.itm_logits(features(model, images), texts, settings.itm_token)  # (B, 2)
 
 
 def match_probabilities_of_many(
-    model: Model, settings: Settings, images: list[np.ndarray], texts: list[Sequence[str | None]]
+    model: Model, settings: Settings, images: list, texts: list[Sequence[str | None]]
 ) -> list[list[float | None]]:
     return [
         probabilities(model, settings, each, list(wanted))
@@ -300,12 +306,12 @@ def as_frame(rows: pd.Series) -> pd.DataFrame:
 
 
 def everything(
-    model: Model, settings: Settings, images: list[np.ndarray], parts: list[str], texts: list, arrays: list
+    model: Model, settings: Settings, images: list, parts: list[str], texts: list, arrays: list
 ) -> list[dict[str, Any]]:
     """Of each image the parts that are wanted, all from one pass of the vision encoder."""
     encoded, wanted = features(model, images), parts[0].split()  # (B, N, W)
     vectors = model.embed_features(encoded) if "embedding" in wanted else [None] * len(images)
-    blobs = [packed(model, each) for each in encoded] if "features" in wanted else [None] * len(images)
+    blobs = [packed(model, settings, each) for each in encoded] if "features" in wanted else [None] * len(images)
     return [
         {"embedding": vector, "features": blob} | matched(model, settings, image, own, many)
         for image, vector, blob, own, many in zip(encoded, vectors, blobs, texts, arrays, strict=True)

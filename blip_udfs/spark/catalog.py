@@ -86,10 +86,11 @@ blip_image_features = SqlFunction(
     name="blip_image_features",
     parameters=(IMAGE,),
     returns=BinaryType(),
-    usage="All patch features of the image (577 x 768 for base at 384 px) in half precision behind a header (magic, "
-    "version, shape, dtype, model digest); the other functions take them in place of the image and skip the "
-    "vision encoder",
-    value="32 bytes of header, then float16 row by row, NULL for NULL",
+    usage="All patch features of the image (577 x 768 for base at 384 px) in half precision, or by SET "
+    "spark.blip.features = int8 in half the bytes, behind a header (magic, version, shape, dtype, model digest); the "
+    "other functions take them in place of the image and skip the vision encoder",
+    value="32 bytes of header, then float16 row by row, or a float32 scale for each row and int8 row by row; NULL for "
+    "NULL",
     raises=(BAD_IMAGE, NO_MODEL),
     part="features",
 )

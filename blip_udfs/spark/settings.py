@@ -92,6 +92,13 @@ SETTINGS = (
         one_of("enc", "cls"),
     ),
     Setting(
+        PREFIX + "features",
+        "float16",
+        "how blip_image_features stores a number: float16, or int8 with a scale per patch, in half the bytes; the "
+        "functions read both",
+        one_of("float16", "int8"),
+    ),
+    Setting(
         PREFIX + "read",
         "auto",
         "who reads an image named by path: worker; spark, by its own file systems and credentials; auto: the worker "
@@ -126,6 +133,7 @@ class Settings:
     batch_size: int | None  # None: the model chooses for its device
     itm_token: str
     reader: str = "auto"
+    features: str = "float16"
 
     @classmethod
     def read(cls, get: Callable[[str], str | None]) -> Settings:

@@ -238,7 +238,7 @@ ENVIRONMENT (
   dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
   environment_version = 'None'
 )
-COMMENT 'All patch features of the image (577 x 768 for base at 384 px) in half precision behind a header (magic, version, shape, dtype, model digest); the other functions take them in place of the image and skip the vision encoder'
+COMMENT 'All patch features of the image (577 x 768 for base at 384 px) in half precision, or by SET spark.blip.features = int8 in half the bytes, behind a header (magic, version, shape, dtype, model digest); the other functions take them in place of the image and skip the vision encoder'
 AS $$
 from collections.abc import Iterator
 
@@ -262,7 +262,7 @@ ENVIRONMENT (
   dependencies = '["/Volumes/main/blip/wheels/torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "/Volumes/main/blip/wheels/blip_udfs-0.1.0-py3-none-any.whl"]',
   environment_version = 'None'
 )
-COMMENT 'All patch features of the image (577 x 768 for base at 384 px) in half precision behind a header (magic, version, shape, dtype, model digest); the other functions take them in place of the image and skip the vision encoder; NULL where blip_image_features would raise because of that row\'s image'
+COMMENT 'All patch features of the image (577 x 768 for base at 384 px) in half precision, or by SET spark.blip.features = int8 in half the bytes, behind a header (magic, version, shape, dtype, model digest); the other functions take them in place of the image and skip the vision encoder; NULL where blip_image_features would raise because of that row\'s image'
 AS $$
 from collections.abc import Iterator
 
