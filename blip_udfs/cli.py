@@ -146,7 +146,7 @@ def evaluate(
     report(source, images, split, count, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "itm", "search", "cascade", "memory", "startup", "profile", "codecs"]
+BENCH = ["embed", "read", "itm", "search", "cascade", "memory", "startup", "profile", "codecs"]
 
 
 @main.command()

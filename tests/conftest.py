@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import object_store
 from tests.skips import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401 - hooks, which pytest finds here
 
 os.environ["PYSPARK_PYTHON"] = sys.executable  # workers run this environment, activated or not
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+os.environ.update(object_store.ENVIRONMENT)
 
 
 @pytest.fixture(scope="session")

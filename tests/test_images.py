@@ -274,13 +274,15 @@ def test_a_zero_byte_ends_no_name():
         assert image_error(source) == f"{source!r}: expected a path, got one with a zero byte"
 
 
-def test_a_storage_failure_is_not_blamed_on_the_image(monkeypatch):
+def test_a_local_disk_that_fails_is_not_blamed_on_the_image_and_a_remote_one_is_its_reason(monkeypatch):
     def fail(*_):
         raise OSError("connection reset")
 
-    monkeypatch.setattr(sources, "read_remote", fail)
+    monkeypatch.setattr(sources, "read_local", fail)
     with pytest.raises(OSError, match="connection reset"):
-        image_error("s3://bucket/x.png")
+        image_error("/data/x.png")
+    monkeypatch.setattr(sources, "remote", fail)
+    assert image_error("s3://bucket/x.png") == "s3://bucket/x.png: cannot be read: connection reset"
 
 
 def test_importing_images_loads_neither_torch_nor_transformers():

@@ -35,7 +35,8 @@ def read(source: str) -> bytes:
     that Arrow's file systems know (s3, gs, hdfs, abfs, ...).
 
     Raises ImageError when the file is missing, no regular file, larger than BLIP_MAX_IMAGE_BYTES or outside
-    BLIP_READ_ROOTS; OSError when the storage itself fails, since that is no fault of the row.
+    BLIP_READ_ROOTS, and when a remote storage still fails after Arrow's own retries, as Spark's reader does; OSError
+    when a local disk fails, since that is no fault of the row.
     """
     if len(source) > LONGEST_PATH:
         raise ImageError(f"expected a path, got a text of {len(source):,} characters, which begins {source[:40]!r}")
@@ -131,10 +132,11 @@ def kind(mode: int) -> str:
 def read_remote(scheme: str, path: str, source: str) -> bytes:
     from pyarrow import ArrowInvalid
 
-    system, where = remote(scheme, path, source)
     try:
-        return read_from(system, where, source)
-    except ArrowInvalid as error:  # a name that the file system does not take, as s3://bucket//key
+        return read_from(*remote(scheme, path, source), source)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+        raise  # `read` says these for all storages
+    except (ArrowInvalid, OSError) as error:  # ArrowInvalid: a name that the store does not take, as s3://bucket//key
         raise ImageError(f"{source}: cannot be read: {error}") from None
 
 
