@@ -65,6 +65,7 @@ def test_nothing_is_compiled_that_is_not_asked_for(tiny_model, tmp_path):
     assert list(blip.vision._compiled) == ["embed_images"]
 
 
+@pytest.mark.slow
 def test_the_session_chooses(spark, use_model, once_tree, backends):
     ours, _ = backends
     query = f"SELECT image, blip_image_embed(image), blip_itm(image, 'a car') FROM read_once('{once_tree}') LIMIT 10"

@@ -22,6 +22,7 @@ def test_the_cause_is_the_workers_own_error():
     assert cause(Exception("\n[TABLE_OR_VIEW_NOT_FOUND] no t\n\tat x")) == "[TABLE_OR_VIEW_NOT_FOUND] no t"
 
 
+@pytest.mark.slow
 def test_embed_says_one_line_of_a_wrong_model(tmp_path):
     plant(tmp_path / "tree", sequences=1, frames=1)
     command = [str(Path(sys.executable).parent / "blip-udfs"), "embed", "--source", str(tmp_path / "tree")]

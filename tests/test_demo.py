@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 SCRIPTS = ("1_images.sql", "2_embeddings.sql", "3_search.sql")
@@ -67,7 +69,6 @@ def test_the_demo_finds_what_the_sentences_say(demo):
     assert f"Pictures: {Path('demo_output') / 'index.html'}" in printed
 
 
-@pytest.mark.slow
 def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     tree = demo[0] / "once"
     variables = ["-d", f"root={tree}", "--conf", "spark.log.level=ERROR"]
@@ -78,10 +79,10 @@ def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["store"]  # nothing is dropped where the user stands
 
 
-NOTEBOOKS = ["1_create_embeddings", "2_retrieve_images", "3_scene_mining"]  # the first embeds
+NOTEBOOKS = ["1_create_embeddings", "2_retrieve_images", "3_scene_mining", "4_databricks"]  # the first embeds
 
 
-@pytest.mark.parametrize("name", [*NOTEBOOKS, pytest.param("4_databricks", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs(demo, name, monkeypatch):
     monkeypatch.setenv("ONCE_ROOT", str(demo[0] / "once"))
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)

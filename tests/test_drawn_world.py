@@ -28,6 +28,9 @@ def drawn_facts(number: int) -> Facts:
     return Facts.of(scene(one, draw(one, 0, "cam01", (120, 64))), one.weather, one.period, one.region)
 
 
+CALIBRATION = {"cam_to_velo": (4, 4), "cam_intrinsic": (3, 3), "distortion": (5,)}
+
+
 def records(root: Path):
     for path in sorted((root / "data").glob("*/*.json")):
         yield path.parent, json.loads(path.read_text())
@@ -48,9 +51,11 @@ def test_the_layout_is_the_datasets(once_tree):
             for camera in ("cam01", "cam03"):
                 assert len(annos["boxes_2d"][camera]) == len(annos["names"])
                 assert Image.open(folder / camera / f"{frame_id}.jpg").size == (320, 170)
-        for camera in ("cam01", "cam03"):
-            calib = sequence["calib"][camera]
-            assert np.array(calib["cam_to_velo"]).shape == (4, 4) and np.array(calib["cam_intrinsic"]).shape == (3, 3)
+        for camera in (f"cam0{number}" for number in (1, 3, 5, 6, 7, 8, 9)):  # all, whichever are drawn
+            calib = {name: np.array(sequence["calib"][camera][name]) for name in CALIBRATION}
+            assert {name: each.shape for name, each in calib.items()} == CALIBRATION
+            turned = calib["cam_to_velo"][:3, :3]
+            np.testing.assert_allclose(turned @ turned.T, np.eye(3), atol=1e-9)
 
 
 def split_of(root: Path, split: str) -> list[str]:

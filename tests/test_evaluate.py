@@ -59,6 +59,7 @@ def by_hand(model, data):
     return itc, match + itc
 
 
+@pytest.mark.slow
 def test_scores_are_the_models_and_figures_are_of_the_scores(spark, use_model, drawn, tmp_path):
     itc, match = by_hand(load(str(use_model)), drawn)
     scorer = evaluate.Scorer(drawn.images, drawn.texts, str(tmp_path))

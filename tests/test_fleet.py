@@ -107,6 +107,7 @@ def test_a_fleets_table_is_kept_up_to_date(spark, fleet, tiny_model, tmp_path, t
     assert len(found) == 3 and found[0].score >= found[2].score
 
 
+@pytest.mark.slow
 def test_images_as_bytes(spark, fleet, tiny_model, tmp_path):
     """Told apart by a digest of their bytes; what the plan and the table keep are the bytes."""
     ddl = DDL.replace("path STRING", "frame BINARY")
@@ -132,6 +133,7 @@ def test_images_as_bytes(spark, fleet, tiny_model, tmp_path):
     assert bytes(embedded(spark)[rows[3][:3]][0].image) == noise(999)
 
 
+@pytest.mark.slow
 def test_the_users_own_stamp_decides(spark, fleet, tmp_path):
     """Another file is no reason, another stamp is; a DataFrame is a source too, and no column partitions the table."""
     rows = [(*recorded(tmp_path, number), 1) for number in range(6)]
@@ -150,6 +152,7 @@ def test_the_users_own_stamp_decides(spark, fleet, tmp_path):
     assert "etag" not in spark.table("fleet.embeddings_search").columns
 
 
+@pytest.mark.slow
 def test_a_killed_run_and_similar_frames(spark, fleet, tmp_path, monkeypatch):
     """As for trees: the next run repeats the killed trigger in its place; a frame follows the one before by the key."""
     rows = [recorded(tmp_path, number) for number in range(40)]
@@ -179,6 +182,7 @@ def test_a_killed_run_and_similar_frames(spark, fleet, tmp_path, monkeypatch):
     assert done.similar > 0
 
 
+@pytest.mark.slow
 def test_a_file_that_comes_later_has_changed(spark, fleet, tmp_path):
     rows = [recorded(tmp_path, number) for number in range(4)]
     for number, row in enumerate(rows[:3]):

@@ -34,6 +34,7 @@ def printed(jar: Path, cwd: Path) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_jar_for_another_line(tmp_path):
     line = spark_home.here().line
     other = altered(
@@ -45,6 +46,7 @@ def test_a_jar_for_another_line(tmp_path):
     ) in printed(other, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_jar_with_a_method_that_this_spark_has_not(tmp_path):
     """As if Spark had renamed wrongNumArgsError: the name in a class's constants is of the same length."""
     other = altered(

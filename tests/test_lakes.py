@@ -17,6 +17,7 @@ pytestmark = pytest.mark.lakes
 
 PLACES = {"iceberg": "lake.drive", "delta": "spark_catalog.drive"}
 PER_TRIGGER = 10
+OF_ICEBERG = pytest.mark.parametrize("lake", ["iceberg"], indirect=True)
 N, K = 10, 3
 TEXT = "a truck at night"
 SCORED = f"SELECT frame_id, camera, blip_itm(image, '{TEXT}') AS score FROM {{}} ORDER BY score DESC LIMIT {K}"
@@ -33,12 +34,6 @@ def lake(request, spark):
         pytest.skip("NO DELTA: LAKE_JARS names no jars of it")
     spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {PLACES[request.param]}")
     return request.param
-
-
-@pytest.fixture
-def is_iceberg(lake):
-    if lake != "iceberg":
-        pytest.skip("NOT OF DELTA: branches, and partitions that change")
 
 
 @pytest.fixture
@@ -170,7 +165,8 @@ def test_a_kill_between_commit_and_checkpoint(spark, monkeypatch, lake, table, t
     check(rows_of(spark, table), expected(tiny_model, images_of(tree)))
 
 
-def test_partitions_that_change(spark, monkeypatch, is_iceberg, lake, table, tiny_model, tmp_path):
+@OF_ICEBERG
+def test_partitions_that_change(spark, monkeypatch, lake, table, tiny_model, tmp_path):
     """The trigger that is repeated lies in places of before; rows of both are found, searched and removed."""
     images = plant(tmp_path, sequences=2, frames=10)
     killed_after_commit(spark, monkeypatch, tmp_path, table, lake, triggers=2)
@@ -189,7 +185,8 @@ def test_partitions_that_change(spark, monkeypatch, is_iceberg, lake, table, tin
     assert run(spark, tmp_path, table, lake).images == 0
 
 
-def test_what_was_is_searched(spark, is_iceberg, lake, table, candidates, tmp_path):
+@OF_ICEBERG
+def test_what_was_is_searched(spark, lake, table, candidates, tmp_path):
     """A branch, and the table as it was: rows, cascade and blip_search as before the next run."""
     images = plant(tmp_path, sequences=2, frames=10)
     run(spark, tmp_path, table, lake)
@@ -223,8 +220,9 @@ def undisturbed(spark, tmp_path_factory, tiny_model):
     return root, expected(tiny_model, images)
 
 
+@OF_ICEBERG
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_and_run_again_until_done(spark, is_iceberg, seed, undisturbed, tiny_model, tmp_path):
+def test_killed_and_run_again_until_done(spark, lake, seed, undisturbed, tiny_model, tmp_path):
     """The command, its driver killed at random."""
     (root, wanted), chance = undisturbed, random.Random(seed)
     lake = ["--conf", f"spark.sql.catalog.lake.warehouse={tmp_path}/lake"]

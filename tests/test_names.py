@@ -22,7 +22,7 @@ from blip_udfs.files.images import pixels
 from tests.planted import plant
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["builder", "configure", "embed", "gallery", "read_once", "register", "search"]
+NAMES = ["builder", "configure", "embed", "gallery", "intervals", "read_once", "register", "search"]
 TEXT, OTHER = "a truck at night", "a bus in the rain"
 
 
@@ -113,6 +113,15 @@ def test_search(rows, expected):
 def test_gallery(rows, tmp_path):
     page = blip_udfs.gallery(rows, "Eight frames").save(tmp_path / "page.html").read_text()
     assert "<h1>Eight frames</h1>" in page and page.count('src="data:image/') == 8
+
+
+def test_intervals(rows, tree):
+    timed = rows.drop("timestamp").selectExpr(
+        "*", "double(frame_id) AS score", "timestamp_millis(bigint(frame_id)) AS timestamp"
+    )
+    found = blip_udfs.intervals(timed, 0.0).collect()
+    last = {path.parts[-3]: path.stem for path in sorted(tree[1], key=lambda path: path.stem)}
+    assert {row.sequence_id: row.frame_id for row in found} == last and sum(row.rows for row in found) == len(tree[1])
 
 
 def values_of(model, image: Path) -> dict[str, object]:

@@ -12,7 +12,7 @@ from blip_udfs import read_once
 from blip_udfs.files.once import COLUMNS, by_readers, problems
 from tests.trees import plant
 
-SEEDS = range(10)
+SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 10))]
 
 
 def of_door(rows) -> dict[str, dict]:

@@ -115,7 +115,7 @@ SIZES = {  # of the published models at 384 px: the vision encoder is what diffe
 }
 
 
-@pytest.fixture(scope="module", params=["base", pytest.param("large", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["base", "large"])
 def published(request, tmp_path_factory):
     from blip_udfs.blip.model import load
 
@@ -126,6 +126,7 @@ def published(request, tmp_path_factory):
     return load(str(folder)), random_blip.Reference(folder)
 
 
+@pytest.mark.slow
 def test_published_sizes_equal_transformers(published):
     ours, reference = published
     pixels = np.random.default_rng(0).integers(0, 256, (2, 384, 384, 3), dtype=np.uint8)

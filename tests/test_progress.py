@@ -74,6 +74,7 @@ def in_session(spark, use_model, monkeypatch):
     spark.sql("DROP TABLE IF EXISTS told_embeddings")
 
 
+@pytest.mark.slow
 def test_the_command(spark, in_session, tmp_path):
     from tests.planted import plant
 

@@ -175,6 +175,7 @@ def test_a_file_that_is_not_there_is_its_rows_reason(spark, images, server):
         spark.sql(f"SELECT blip_image_embed('{missing}')").collect()
 
 
+@pytest.mark.slow
 def test_faults_on_the_way(spark, images, server):
     """503 every tenth time: tried again. Cut in the middle: that row's reason, or tried again. No row is wrong."""
     server.faults = lambda number, path: "503" if number % 10 == 0 else None

@@ -5,10 +5,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from blip_udfs import functions as BF
-from blip_udfs import read_once, search
+from blip_udfs import intervals, read_once, search
 from blip_udfs.draw.captions import Condition, Facts, Thing
 from blip_udfs.spark import scripts
 from tests.plans import evaluations
@@ -200,7 +201,55 @@ def test_histogram(spark, table, truth):
 def test_the_threshold_is_the_models(spark):
     card = (ROOT / "blip_udfs/demo/model/README.md").read_text()
     (recommended,) = re.findall(r"`blip_itm` > (0\.\d+)", card)
-    assert f"SET threshold = {recommended};" in (ROOT / "sql/recipes/histogram.sql").read_text()
+    for name in ("histogram", "intervals", "one_after_another"):
+        assert f"SET threshold = {recommended};" in (ROOT / f"sql/recipes/{name}.sql").read_text()
+
+
+def in_drives(truth, *conditions: Condition) -> dict[str, set[int]]:
+    """Milliseconds of the frames in which some camera sees it, by drive."""
+    seen: dict[str, set[int]] = {}
+    for (sequence, frame, _), facts in truth.items():
+        if all(each.holds(facts) for each in conditions):
+            seen.setdefault(sequence, set()).add(int(frame))
+    return seen
+
+
+def test_intervals(spark, table, truth):
+    *_, rows = recipe(spark, "intervals")
+    shown = in_drives(truth, TRUCK)
+    right = [
+        any(row.since.timestamp() * 1000 <= each <= row.until.timestamp() * 1000 for each in shown[row.sequence_id])
+        for row in rows
+        if row.sequence_id in shown
+    ]
+    assert ranked(rows) and sum(right) / len(rows) >= 0.8 and len({row.sequence_id for row in rows}) >= 0.6 * len(shown)
+    scored = table.withColumn("score", BF.blip_itm("image", "a truck"))
+    same = intervals(scored, 0.65, gap=1).collect()
+    assert [(row.sequence_id, row.since, row.until, row.rows, row.frame_id) for row in same] == [
+        (row.sequence_id, row.since, row.until, row.frames, row.frame_id) for row in rows
+    ]
+    np.testing.assert_allclose([row.mean_score for row in same], [row.mean_score for row in rows], atol=1e-9)
+
+
+def test_one_after_another(spark, table, truth):
+    *_, rows = recipe(spark, "one_after_another")
+    walkers, cars = in_drives(truth, WALKER), in_drives(truth, CAR)
+    assert rows and ranked(rows)
+    assert all(0 <= (row.until - row.since).total_seconds() <= 3 for row in rows)
+    right = [
+        int(row.frame_id) in walkers.get(row.sequence_id, ())
+        and int(row.next_frame_id) in cars.get(row.sequence_id, ())
+        for row in rows
+    ]
+    assert sum(right) / len(rows) >= 0.8
+
+
+def test_all_cameras(spark, table, truth):
+    (rows,) = recipe(spark, "all_cameras")
+    assert [row.camera for row in rows] == ["cam01", "cam03"] * 4 and ranked(rows)
+    assert len({(row.sequence_id, row.frame_id, row.score) for row in rows}) == 4
+    best = search(table, "a truck at night", 1).first()
+    assert (rows[0].sequence_id, rows[0].frame_id) == (best.sequence_id, best.frame_id)
 
 
 def test_export(spark, table, truth, tmp_path):

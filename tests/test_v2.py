@@ -93,7 +93,7 @@ def test_the_cascade_serves_them(spark, drives, candidates, name):
     found = {}
     for source, metadata in drives.items():
         df = spark.sql(query.format(source, drives=metadata))
-        function = "blip_itm_logit" if name == "blip_search" else "blip_itm"
+        function = "try_blip_itm_logit" if name == "blip_search" else "blip_itm"
         rows, scored = evaluations(df, function)
         found[source] = ([tuple(row) for row in rows], scored)
         assert ("BatchScanExec" in scans(df)) == ("v2" in source)

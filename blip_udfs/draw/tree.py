@@ -86,11 +86,12 @@ def meta_info(one: Drive, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def calib(job: Job) -> dict[str, Any]:
-    """Per camera: where it is on the vehicle (camera axes: right, down, forward), its pinhole, no distortion."""
+    """Per camera, drawn or not (the devkit asks for all seven): where it is on the vehicle (axes: right, down,
+    forward), its pinhole, no distortion."""
     width, height = job.size
     focal = FOCAL * width
     out = {}
-    for camera in job.cameras:
+    for camera in CAMERAS:
         cos, sin = math.cos(math.radians(CAMERAS[camera])), math.sin(math.radians(CAMERAS[camera]))
         out[camera] = {
             "cam_to_velo": [[sin, 0, cos, 0], [-cos, 0, sin, 0], [0, -1, 0, HEIGHT], [0, 0, 0, 1]],
