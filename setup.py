@@ -58,6 +58,9 @@ DEV = [
     "ipykernel>=6.29",  # the kernel that they run in
     "hypothesis>=6.100",  # property tests
     "psutil>=6.0",  # memory of a server's processes in the load test
+    "moto[s3]>=5.2",  # an S3 store on loopback, from which images are read
+    "flask>=3.1",  # moto's server; its extra `server` would bring what all other services of a cloud need
+    "flask-cors>=6.0",  # the same
 ]
 
 
