@@ -2,17 +2,19 @@
 
 import time
 
-import numpy as np
 import pytest
 
 import blip_udfs
 from blip_udfs.files import sources
 from blip_udfs.files.images import image_error
+from tests.as_local import check_embeddings, check_search_and_pictures
 from tests.object_store import BUCKET, serving
 from tests.planted import noise, write
 
-COUNT = 40
-PER_TRIGGER = 10
+pytestmark = pytest.mark.slow
+
+COUNT = 300
+PER_TRIGGER = 100
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +31,10 @@ def store(running):
 
 
 @pytest.fixture(scope="module")
-def count():
-    return COUNT
-
-
-@pytest.fixture(scope="module")
-def images(spark, running, tmp_path_factory, count):
+def images(spark, running, tmp_path_factory):
     """A view: the same images by path and by URI."""
     folder, rows = tmp_path_factory.mktemp("stored"), []
-    for number in range(count):
+    for number in range(COUNT):
         write(folder / f"{number}.jpg", noise(number))
         rows.append((number, str(folder / f"{number}.jpg"), running.put(f"drive/{number}.jpg", noise(number))))
     spark.createDataFrame(rows, "n INT, path STRING, image STRING").createOrReplaceTempView("stored")
@@ -57,15 +54,6 @@ def run(spark, table, source="stored", **options):
     return blip_udfs.embed(spark, source, table, key="n", columns="path", images_per_trigger=PER_TRIGGER, **options)
 
 
-def check(spark, table, count=COUNT):
-    """Each image once, with the local file's embedding."""
-    rows = spark.sql(f"SELECT n, error, embedding, blip_image_embed(path) AS local FROM {table}").collect()
-    assert sorted(row.n for row in rows) == list(range(count))
-    for row in rows:
-        assert row.error is None
-        np.testing.assert_allclose(row.embedding, row.local, atol=1e-6)
-
-
 def number_of(path: str) -> int:
     return int(path.rpartition("/")[2].removesuffix(".jpg"))
 
@@ -73,7 +61,7 @@ def number_of(path: str) -> int:
 def test_embed_search_and_pictures(spark, store, table):
     done = run(spark, table)
     assert (done.embedded, done.failed) == (COUNT, 0)
-    check(spark, table)
+    check_embeddings(spark, table, COUNT)
     assert {
         number_of(path): times for (method, path), times in store.paths.items() if method == "GET"
     } == dict.fromkeys(range(COUNT), 1)
@@ -82,16 +70,7 @@ def test_embed_search_and_pictures(spark, store, table):
     again = run(spark, table, prune=True)
     assert (again.changed, again.embedded, again.pruned) == (1, 1, 1)
     store.put("drive/3.jpg", noise(3))
-    by_uri, by_path = (
-        blip_udfs.search(spark.table(table).withColumn("image", column), "a car", k=5).orderBy("score", ascending=False)
-        for column in (spark.table(table).image, spark.table(table).path)
-    )
-    found, wanted = by_uri.collect(), by_path.collect()
-    assert [row.n for row in found] == [row.n for row in wanted]
-    assert [row.score for row in found] == pytest.approx([row.score for row in wanted], abs=1e-6)
-    pictures, local = (blip_udfs.gallery(each).sections[0][1] for each in (by_uri, by_path))
-    assert [card.picture for card in pictures] == [card.picture for card in local]
-    assert all(card.picture for card in pictures) and pictures[0].source.startswith(f"s3://{BUCKET}/drive/")
+    check_search_and_pictures(spark, table, f"s3://{BUCKET}/drive/")
 
 
 def test_faults_that_pass(spark, store, table):
@@ -106,7 +85,7 @@ def test_faults_that_pass(spark, store, table):
     store.faults = fault
     done = run(spark, table)
     assert (done.images, done.embedded, done.failed) == (COUNT, COUNT, 0)
-    check(spark, table)
+    check_embeddings(spark, table, COUNT)
     retries = store.asked["GET"] - COUNT
     assert 3 + COUNT // 10 <= retries <= 3 + COUNT // 10 + 2
 
@@ -125,7 +104,7 @@ def test_faults_that_stay(spark, store, table):
     store.quiet()
     again = run(spark, table, retry_failed=True, prune=True)
     assert (again.failed_before, again.embedded, again.pruned) == (2, 2, 2)
-    check(spark, table)
+    check_embeddings(spark, table, COUNT)
 
 
 def test_a_slow_read_is_asked_again(store):

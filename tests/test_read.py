@@ -4,6 +4,8 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import blip_udfs
 from blip_udfs.files.carried import MAGIC, named
 from blip_udfs.files.images import image_error
 from blip_udfs.files.sources import ClosedError
+from tests.as_local import check_embeddings, check_search_and_pictures
 from tests.odd_images import SCENE_PNG
 from tests.plans import evaluations, optimized
 from tests.planted import noise, write
@@ -70,13 +73,20 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def server(folder):
+    with serving(folder) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
     server = Server(folder)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.ending.set()
-    server.shutdown()
-    server.server_close()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.ending.set()
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture
@@ -297,3 +307,21 @@ def test_the_job_and_the_pictures(spark, images, server, folder, tiny_model):
     finally:
         spark.sql("DROP VIEW IF EXISTS served_search")
         spark.sql("DROP TABLE IF EXISTS served_embeddings")
+
+
+@pytest.mark.slow
+def test_300_images_over_http_are_as_local_ones(spark, use_model, tmp_path):
+    for number in range(300):
+        write(tmp_path / f"{number}.jpg", noise(number))
+    with serving(tmp_path) as server:
+        rows = [(number, str(tmp_path / f"{number}.jpg"), server.url(f"{number}.jpg")) for number in range(300)]
+        spark.createDataFrame(rows, "n INT, path STRING, image STRING").createOrReplaceTempView("far")
+        try:
+            done = blip_udfs.embed(spark, "far", "far_embeddings", key="n", columns="path", images_per_trigger=100)
+            assert (done.embedded, done.failed) == (300, 0)
+            check_embeddings(spark, "far_embeddings", 300)
+            check_search_and_pictures(spark, "far_embeddings", server.url(""))
+        finally:
+            spark.sql("DROP VIEW IF EXISTS far_search")
+            spark.sql("DROP TABLE IF EXISTS far_embeddings")
+            spark.catalog.dropTempView("far")
