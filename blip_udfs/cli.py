@@ -146,7 +146,7 @@ def evaluate(
     report(source, images, split, count, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "read", "itm", "search", "cascade", "memory", "startup", "profile", "codecs"]
+BENCH = ["embed", "read", "itm", "search", "cascade", "memory", "startup", "profile", "codecs", "idle"]
 
 
 @main.command()
@@ -154,14 +154,17 @@ BENCH = ["embed", "read", "itm", "search", "cascade", "memory", "startup", "prof
 @click.argument("tasks", nargs=-1, type=click.Choice(BENCH))
 @click.option("--rounds", default=5, type=click.IntRange(min=1), help="Of each way, after one that warms up.")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model, images and results.")
+@click.option("--silence", default=120.0, show_default=True, help="Of idle: seconds before each query.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write the table into.")
-def bench(tasks: tuple[str, ...], rounds: int, work: Path | None, as_json: bool, page: Path | None) -> None:
+def bench(
+    tasks: tuple[str, ...], rounds: int, work: Path | None, silence: float, as_json: bool, page: Path | None
+) -> None:
     """Measure TASKS (all by default) beside the alternatives, interleaved."""
     from blip_udfs.measure.report import measured
 
     with told(), tempfile.TemporaryDirectory() as scratch:
-        measured(tasks, rounds, work or Path(scratch), as_json, page)
+        measured(tasks, rounds, work or Path(scratch), as_json, page, silence)
 
 
 def of_jar() -> dict[str, str]:

@@ -15,11 +15,12 @@ from blip_udfs.spark.settings import SETTINGS
 
 FOLDER = Path(__file__).resolve().parent.parent / "conf"
 PRESETS = ["local", "cluster", "gpu", "thrift", "databricks", "emr", "google", "fabric"]
+DAEMON = "spark.python.daemon.module"
 PLATFORMS = {  # what of the lines that `blip-udfs conf` prints a platform's preset has itself
     "databricks": {"spark.sql.extensions"},
-    "fabric": {"spark.sql.extensions"},
-    "google": {"spark.jars", "spark.sql.extensions"},
-    "emr": {"spark.jars", "spark.sql.extensions", "spark.pyspark.python"},
+    "fabric": {"spark.sql.extensions", DAEMON},
+    "google": {"spark.jars", "spark.sql.extensions", DAEMON},
+    "emr": {"spark.jars", "spark.sql.extensions", "spark.pyspark.python", DAEMON},
 }
 RESOURCE = r"spark\.(driver|executor|worker|task)\.resource\.\w+\.(amount|discoveryScript|vendor)"
 BY_NAME = ("spark.master",)  # which Spark reads without an entry
@@ -93,8 +94,8 @@ def test_the_gpu_preset_gives_each_task_its_gpu():
 
 
 def test_what_the_commands_add_is_in_no_preset_but_a_platforms():
-    """conf and thriftserver print or set these three themselves; a platform has its own way of placing a jar."""
-    printed = [line.split()[0] for line in CliRunner().invoke(main, ["conf"]).output.splitlines()[:3]]
+    """conf and thriftserver print or set these four themselves; a platform has its own way of placing a jar."""
+    printed = [line.split()[0] for line in CliRunner().invoke(main, ["conf"]).output.splitlines()[:4]]
     for name in PRESETS:
         given = settings(name)
         assert {key for key in given if key in printed} == PLATFORMS.get(name, set())

@@ -132,7 +132,7 @@ def test_without_a_compiler_a_session_starts_as_it_is_and_says_why(tmp_path, pac
         f"holds a jar for Spark {spark_home.here().line}"
     )
     with pytest.warns(UserWarning, match=why):
-        assert list(found()) == ["spark.pyspark.python"]
+        assert list(found()) == ["spark.pyspark.python", "spark.python.daemon.module"]
 
 
 def test_without_java_it_says_what_to_install(package, monkeypatch):

@@ -208,7 +208,7 @@ def test_what_was_is_searched(spark, lake, table, candidates, tmp_path):
         assert spark.sql(FOUND.format("'was'")).collect() == before[1]
 
 
-IMAGES = 160
+IMAGES = 80
 WORDS = ["--format", "iceberg", "--table", "lake.drive.once_embeddings", "--images-per-trigger", "20"]
 
 
@@ -216,7 +216,7 @@ WORDS = ["--format", "iceberg", "--table", "lake.drive.once_embeddings", "--imag
 def undisturbed(spark, tmp_path_factory, tiny_model):
     """A larger tree, and its embeddings."""
     root = tmp_path_factory.mktemp("killed") / "once"
-    images = plant(root, sequences=8, frames=IMAGES // 16)
+    images = plant(root, sequences=4, frames=IMAGES // 8)
     return root, expected(tiny_model, images)
 
 
@@ -228,7 +228,7 @@ def test_killed_and_run_again_until_done(spark, lake, seed, undisturbed, tiny_mo
     lake = ["--conf", f"spark.sql.catalog.lake.warehouse={tmp_path}/lake"]
     words = [*WORDS, *lake, "--source", str(root), "--model", str(tiny_model), "--master", "local[2]"]
     killed = Run(tmp_path, *words)
-    assert killed.after(chance.randint(2, 6), chance.uniform(0, 1)), (tmp_path / "output").read_text()[-3000:]
+    assert killed.after(chance.randint(1, 3), chance.uniform(0, 1)), (tmp_path / "output").read_text()[-3000:]
     killed.kill_driver()
     last = Run(tmp_path, *words)
     assert last.process.wait() == 0, (tmp_path / "output").read_text()[-3000:]

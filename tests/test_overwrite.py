@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from blip_udfs.cli import main
 from blip_udfs.files import ours
 from blip_udfs.spark import defaults
+from blip_udfs.spark.defaults import DAEMON, PYTHON
 from blip_udfs.spark.extension import EXTENSION
 
 SYNTH = ["--sequences", "1", "--frames", "1", "--cameras", "cam01", "--size", "96x51"]
@@ -110,6 +111,16 @@ def test_lists_are_added_to_and_single_values_are_ours():
         "spark.sql.extensions": f"com.acme.Guard,{EXTENSION}",
         "x": "2",
     }
+
+
+def test_another_interpreter_gets_our_daemon_only_by_name():
+    """It may lack this package, and then no Python function of the session would start."""
+    ours_ = {PYTHON: "/ours", DAEMON: "blip_udfs.spark.daemon"}
+    assert defaults.added(ours_, {PYTHON: "/ours"}) == ours_
+    assert defaults.added(ours_, {PYTHON: "/theirs"}) == {PYTHON: "/theirs"}
+    named = {PYTHON: "/theirs", DAEMON: "blip_udfs.spark.daemon"}
+    assert defaults.added(ours_, named) == named
+    assert defaults.added(ours_, {DAEMON: "acme.daemon"}) == ours_ | {DAEMON: "acme.daemon"}
 
 
 def test_flags_that_are_taken_in_do_not_come_again():

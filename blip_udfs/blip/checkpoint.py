@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 import re
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blip_udfs.files import notes
 from blip_udfs.files.doors import allowed_models
 
 DEMO = Path(__file__).parent.parent / "demo" / "model"
@@ -18,11 +21,23 @@ PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 HUB_ID = re.compile(r"(?!\.)[\w.-]+/[\w.-]+")
 LONGEST_NAME = 4096  # characters
 MAX_JSON = 64 << 20  # bytes of a configuration or vocabulary, which are read whole; weights are mapped
+LARGE = 64 << 20  # bytes of a model whose digest is worth a note: it takes longer to read than to look up
+SETTLED = 2.0  # seconds after which a file that changes again has another modification time, whatever its clock's steps
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 class ModelError(ValueError):
     """A model that cannot be loaded or used: the message says what is wrong with it and how to mend it."""
+
+
+announced: set[str] = set()  # models that this process has said it will load, and has not yet
+
+
+def announce(name: str) -> None:
+    """Says what is awaited, before the libraries and the weights are read; here, where nothing has to be imported."""
+    if name not in announced:
+        announced.add(name)
+        print(f"blip_udfs: loading {name} and what it runs on ...", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,25 @@ class Checkpoint:
 
     def digest(self) -> str:
         """First 12 hexadecimal digits of SHA-256 over `files`: of each its name, a zero byte, its length in 8 bytes
-        little-endian, its content. The same files give the same digest wherever they lie."""
+        little-endian, its content. The same files give the same digest wherever they lie. Large ones are read once per
+        machine: a note tells later processes, until a file is another by its size, modification time or inode."""
+        if sum(file.stat().st_size for file in self.files) < LARGE:
+            return self._read_digest()
+        place, now = str(self.folder), self._identity()
+        stamp, _, known = (notes.read("digests", place) or "").partition(" ")
+        if stamp == now and known:
+            return known
+        digest, newest = self._read_digest(), max(file.stat().st_mtime for file in self.files)
+        if self._identity() == now and time.time() - newest > SETTLED:
+            notes.write("digests", place, f"{now} {digest}")
+        return digest
+
+    def _identity(self) -> str:
+        """Of the files themselves, without their content."""
+        inodes = [file.stat().st_ino for file in self.files]
+        return hashlib.sha256(repr((self.stamp, inodes)).encode()).hexdigest()
+
+    def _read_digest(self) -> str:
         total = hashlib.sha256()
         for file in self.files:
             total.update(file.name.encode() + b"\0" + file.stat().st_size.to_bytes(8, "little"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -12,12 +12,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
 
 
+AVAILABLE: dict[str, Callable[[], bool]] = {  # asked only when it must be: CUDA, once asked, breaks in forked workers
+    "cuda": lambda: torch.cuda.is_available(),
+    "mps": lambda: torch.backends.mps.is_available(),
+    "cpu": lambda: True,
+}
+
+
 def choose_device(device: str) -> torch.device:
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        device = next(name for name, works in available.items() if works)
-    if not available.get(device.partition(":")[0], False):
-        works = ", ".join(name for name in available if available[name])
+        device = next(name for name, works in AVAILABLE.items() if works())
+    if not AVAILABLE.get(device.partition(":")[0], lambda: False)():
+        works = ", ".join(name for name, is_here in AVAILABLE.items() if is_here())
         raise ModelError(f"device '{device}' is not available here, only {works}; SET spark.blip.device = auto")
     return torch.device(device)
 

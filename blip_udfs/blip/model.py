@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from cachetools import LRUCache, TTLCache
 
 from blip_udfs.blip import retrieval
-from blip_udfs.blip.checkpoint import Checkpoint, ModelError, find, read_json
+from blip_udfs.blip.checkpoint import HUB_ID, Checkpoint, ModelError, announce, announced, files_of, find, read_json
 from blip_udfs.blip.devices import choose_device, choose_dtype, device_of_task, set_threads
 from blip_udfs.blip.family import Loader, Model
 
-__all__ = ["ModelError", "build", "device_of_task", "load", "set_threads"]
+__all__ = ["ModelError", "build", "device_of_task", "keep", "load", "set_threads"]
 
 FAMILIES: dict[str, Loader] = {"blip": retrieval.build}  # by model_type of config.json
 MODELS_KEPT = 2
@@ -48,19 +49,44 @@ def load(name: str, device: str = "auto", dtype: str = "auto", backend: str = "t
 
 def _load(name: str, device: str, dtype: str, backend: str) -> Model:
     files = find_once(name)
-    key = (files.stamp, device, dtype, backend)
+    key = key_of(files, device, dtype, backend)
     if key not in _models:
+        announce(name)
         began = time.monotonic()
         model = _models[key] = build(files, device, dtype, backend)
         kind = f"{model.device.type}, {str(model.dtype).removeprefix('torch.')}"
         kind += "" if backend == "torch" else f", {backend}"
         seconds = time.monotonic() - began
         print(f"blip_udfs: loaded {model.label} from {files.folder} ({kind}) in {seconds:.1f} s", file=sys.stderr)
+        announced.discard(name)
     return _models[key]
 
 
+def keep(name: str, folder: str, dtype: str) -> Model:
+    """For the process that workers are forked from: the model that one of them has loaded from `folder` under this
+    name, on the CPU and with one thread, so that `load` has it in all later ones. Nothing is computed, no GPU asked
+    for, and no hub; raises ModelError as `load` does."""
+    set_threads(1)
+    if HUB_ID.fullmatch(name):
+        _found[name] = files_of(name, Path(folder))
+    files = find_once(name)
+    key = key_of(files, "cpu", dtype, "torch")
+    if key not in _models:
+        _models[key] = build(files, "cpu", dtype)
+    return _models[key]
+
+
+def key_of(files: Checkpoint, device: str, dtype: str, backend: str) -> tuple:
+    """What is the same model: auto and what it stands for are."""
+    where = choose_device(device)
+    return files.stamp, where, choose_dtype(dtype, where), backend
+
+
 def find_once(name: str) -> Checkpoint:
-    """`find`, but a hub id is resolved once per process: asking the hub for each batch would cost a request."""
+    """`find`, but a hub id is resolved once per process: asking the hub for each batch would cost a request. A folder
+    is looked at each time, for it may have other files by now."""
+    if not HUB_ID.fullmatch(name):
+        return find(name)
     if name not in _found or not all(file.exists() for file in _found[name].files):
         _found[name] = find(name)
     return _found[name]

@@ -19,6 +19,8 @@ from blip_udfs.measure.bench import Result, spread, timed
 from blip_udfs.measure.bench_alternatives import base_model, drawn, session
 
 if TYPE_CHECKING:
+    import psutil
+
     from blip_udfs.blip.engine import VisionLayer
     from blip_udfs.blip.retrieval import Blip
 
@@ -26,6 +28,7 @@ IMAGES = {"demo": 5000, "base": 96}  # with base as many as fill two Arrow batch
 PROFILE = "profile of an image, core-seconds"
 CODECS = ("none", "snappy", "lz4", "zstd")
 GB = 1e9
+DAEMONS = ("pyspark.daemon", "blip_udfs.spark.daemon")
 
 
 def memory(folder: Path, rounds: int) -> list[Result]:
@@ -59,12 +62,23 @@ def large_jpeg() -> bytes:
 
 def worker_memory() -> tuple[list[int], list[int]]:
     """Bytes of private memory now, and of resident memory at the peak, of each Python worker below this process."""
+    below = workers()
+    return [each.memory_full_info().uss for each in below], [peak_bytes(each.pid) for each in below]
+
+
+def workers() -> list[psutil.Process]:
+    """Those below this process that a daemon of Spark's has forked."""
     import psutil
 
-    below = [each for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
-    daemons = {each.pid for each in below if "pyspark.daemon" in each.cmdline()}
-    workers = [each for each in below if each.ppid() in daemons]
-    return [each.memory_full_info().uss for each in workers], [peak_bytes(each.pid) for each in workers]
+    ours = {each.pid for each in psutil.Process().children(recursive=True)}
+    every = psutil.process_iter(["ppid", "cmdline", "status"])  # which leaves out those that end meanwhile
+    below = [each for each in every if each.pid in ours and each.info["status"] != psutil.STATUS_ZOMBIE]
+    daemons = {each.pid for each in below if is_daemon(each.info["cmdline"] or [])}
+    return [each for each in below if each.info["ppid"] in daemons]
+
+
+def is_daemon(words: list[str]) -> bool:
+    return any(words[at : at + 2] in (["-m", module] for module in DAEMONS) for at in range(len(words)))
 
 
 def peak_bytes(pid: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from blip_udfs.measure import bench, evaluate, quality
 from blip_udfs.measure.bench import SPEED
 from blip_udfs.measure.bench_footprint import FOOTPRINT, plot_profile
+from blip_udfs.measure.bench_idle import SILENCE, idle
 from blip_udfs.spark.session import start
 
 
@@ -80,19 +82,27 @@ def calibration_line(found: quality.Calibration) -> str:
     )
 
 
-TASKS = SPEED | FOOTPRINT
+TASKS = SPEED | FOOTPRINT | {"idle": idle}
 STEADY = 0.15  # the widest spread of a figure that a page shows
 BEGIN, END = "<!-- measured by blip-udfs bench -->\n", "<!-- end -->"
 
 
-def measured(tasks: Sequence[str], rounds: int, folder: Path, as_json: bool, page: Path | None = None) -> None:
+def measured(
+    tasks: Sequence[str],
+    rounds: int,
+    folder: Path,
+    as_json: bool,
+    page: Path | None = None,
+    silence: float = SILENCE,
+) -> None:
     """Prints what `bench` measures of the tasks (all of them when none is named), and leaves it in the folder; writes
     all that the folder has, from earlier runs too, into a page, and the profile as a picture beside it."""
     around = around_table(page) if page else ("", "")  # a page without a place for it is refused before hours are spent
     folder.mkdir(parents=True, exist_ok=True)
     files = {task: folder / f"{task}.json" for task in TASKS}
+    runs_of = TASKS | {"idle": partial(idle, silence=silence)}
     for task in tasks or TASKS:
-        rows = [asdict(row) for row in TASKS[task](folder, rounds)]
+        rows = [asdict(row) for row in runs_of[task](folder, rounds)]
         files[task].write_text(json.dumps({"machine": bench.machine(), "results": rows}, indent=1))
     runs = {task: json.loads(file.read_text()) for task, file in files.items() if file.exists()}
     own = [runs[task] for task in tasks or TASKS]

@@ -90,7 +90,6 @@ def session(warehouse: Path) -> SparkSession:
         "spark.sql.warehouse.dir": str(warehouse),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
-        "spark.python.daemon.module": "blip_udfs.spark.daemon",  # each error that is shown ends a worker
         "spark.log.level": "OFF",  # errors are results here
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",

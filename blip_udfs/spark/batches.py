@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
-import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from blip_udfs.blip.features import is_features, unpack_features
 from blip_udfs.files.doors import limit
 from blip_udfs.files.images import ImageError, image_error, pixels
 from blip_udfs.files.sources import ClosedError
+from blip_udfs.spark import handed
 from blip_udfs.spark.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def model_of(settings: Settings) -> Model:
     """The session's model, loaded once per worker process, on as many threads as the task has cores."""
     from pyspark import TaskContext
 
-    from blip_udfs.blip.model import device_of_task, load, set_threads
+    from blip_udfs.blip.model import device_of_task, find_once, load, set_threads
 
     context = TaskContext.get()
     if context:
@@ -46,15 +46,9 @@ def model_of(settings: Settings) -> Model:
     gpu = context.resources().get("gpu") if context else None
     device = device_of_task(settings.device, gpu.addresses if gpu else [])
     model = load(settings.model, device, settings.dtype, settings.backend)
-    leave_out_of_collections(model.label)
+    if handed.settle(model):  # loaded now, and not before this worker's birth
+        handed.hand(settings.model, str(find_once(settings.model).folder), model)
     return model
-
-
-@cache
-def leave_out_of_collections(label: str) -> None:
-    """Spark's daemon collects garbage after each task; walking all that torch and a model bring took 0.1 s of it."""
-    gc.collect()
-    gc.freeze()
 
 
 def over_images(

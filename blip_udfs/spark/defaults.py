@@ -11,7 +11,8 @@ from pathlib import Path
 
 SUBMIT_ARGS = "PYSPARK_SUBMIT_ARGS"
 SEPARATORS = {"spark.jars": ",", "spark.sql.extensions": ",", "spark.driver.extraJavaOptions": " "}
-KEPT = ("spark.pyspark.python",)  # the user's stands
+PYTHON, DAEMON = "spark.pyspark.python", "spark.python.daemon.module"
+KEPT = (PYTHON, DAEMON)  # the user's stands
 KEYS = {"--jars": "spark.jars", "--packages": "spark.jars.packages", "--master": "spark.master"}
 TAKEN = ("--jars", "--conf", "-c", "--properties-file")
 
@@ -97,9 +98,13 @@ def carry(settings: Mapping[str, str]) -> None:
 
 
 def added(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
-    """`ours`, with what `theirs` says of lists put before it; each part once."""
+    """`ours`, with what `theirs` says of lists put before it; each part once. Another interpreter of theirs may lack
+    this package, and its daemon then every Python function of the session: who has it there names the daemon too."""
     merged = {key: joined(theirs.get(key, ""), value, SEPARATORS.get(key)) for key, value in ours.items()}
-    return merged | {key: theirs[key] for key in KEPT if key in ours and theirs.get(key)}
+    merged |= {key: theirs[key] for key in KEPT if key in ours and theirs.get(key)}
+    if merged.get(PYTHON) != ours.get(PYTHON) and not theirs.get(DAEMON):
+        merged.pop(DAEMON, None)
+    return merged
 
 
 def joined_options(ours: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

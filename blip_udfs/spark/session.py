@@ -64,13 +64,19 @@ def check_workers(spark: SparkSession) -> None:
 
 def conf() -> dict[str, str]:
     """The settings that give a new session, or a whole cluster, the functions: extension, its jar, the workers'
-    Python."""
+    Python, and what keeps models while none of them is at work."""
     from blip_udfs.spark.catalyst.build import jar
 
     return {
         "spark.jars": str(jar()),
         "spark.sql.extensions": EXTENSION,
+    } | of_workers()
+
+
+def of_workers() -> dict[str, str]:
+    return {
         "spark.pyspark.python": os.environ.get("PYSPARK_PYTHON") or sys.executable,
+        "spark.python.daemon.module": "blip_udfs.spark.daemon",
     }
 
 
@@ -80,7 +86,7 @@ def found() -> dict[str, str]:
         return conf()
     except RuntimeError as error:
         warnings.warn(f"this session starts without blip-udfs' jar: {error}", UserWarning, stacklevel=4)
-        return {"spark.pyspark.python": os.environ.get("PYSPARK_PYTHON") or sys.executable}
+        return of_workers()
 
 
 def builder() -> SparkSession.Builder:

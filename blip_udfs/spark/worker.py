@@ -1,11 +1,10 @@
 """What a Spark worker runs for each SQL function, under the function's own name, and with which settings.
 
-The extension's commands name `bound` by this module, so module and names are part of the contract.
+The extension's commands and those of `register` name the functions by this module: its names are part of the contract.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pyspark.sql.types import _parse_datatype_json_string
 
 from blip_udfs.files import records
 from blip_udfs.spark import batches
@@ -40,13 +38,6 @@ from blip_udfs.spark.settings import Settings
 
 Pair = tuple[pd.Series, pd.Series]
 Row = tuple[pd.Series, ...]
-
-
-def bound(name: str, returns: bytes, settings: str) -> tuple[Callable, Any]:
-    """What the extension's commands unpickle to: the function `name` with the settings that its query was analyzed
-    with (JSON, key -> value), and its return type (JSON too)."""
-    of = _parse_datatype_json_string(returns.decode())
-    return with_settings(globals()[name], Settings.read(json.loads(settings).get)), of
 
 
 def with_settings(function: Callable, settings: Settings | None) -> Callable:

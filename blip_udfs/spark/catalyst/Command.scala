@@ -7,11 +7,11 @@ import java.nio.charset.StandardCharsets.{US_ASCII, UTF_8}
 import org.apache.spark.sql.catalyst.expressions.PythonUDF
 
 /**
- * What a worker unpickles for a call: `blip_udfs.spark.worker.bound(name, return type, settings)`. The settings of the
+ * What a worker unpickles for a call: `blip_udfs.spark.calls.bound(name, return type, settings)`. The settings of the
  * query are part of its plan by that, as the session's time zone is: no cached result of one model answers another's.
  */
 object Command {
-  private val start = 128.toByte +: 3.toByte +: "cblip_udfs.spark.worker\nbound\n".getBytes(US_ASCII) // PROTO 3, GLOBAL
+  private val start = 128.toByte +: 3.toByte +: "cblip_udfs.spark.calls\nbound\n".getBytes(US_ASCII) // PROTO 3, GLOBAL
   private val end = Array[Byte](0x87.toByte, 'R', '.') // TUPLE3, REDUCE, STOP
   private val text: Byte = 'X'
   private val binary: Byte = 'B'

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from blip_udfs.files import notes
 from blip_udfs.spark.catalyst import compiler
 from blip_udfs.spark.catalyst.spark_home import Spark, here
 
@@ -38,9 +38,7 @@ def made(spark: Spark) -> Iterator[Path]:
 
 
 def cache() -> Path:
-    """As the XDG base directory specification has it."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "blip-udfs"
+    return notes.folder()
 
 
 def writable() -> Path:
@@ -60,17 +58,13 @@ def writable() -> Path:
 
 def links(path: Path, spark: Spark) -> bool:
     """Whether all that the jar's classes call is in this Spark; asked of Java once and noted in the cache."""
-    note = cache() / "links" / hashlib.sha256(f"{compiler.stamp_of(path)} {contents(spark)}".encode()).hexdigest()
-    if note.exists():
+    both = f"{compiler.stamp_of(path)} {contents(spark)}"
+    if notes.read("links", both) is not None:
         return True
     words = [compiler.java(), "-cp", f"{path}{os.pathsep}{spark.classpath}", "org.apache.spark.sql.blip.Links"]
     fits = subprocess.run(words, capture_output=True, check=False).returncode == 0
     if fits:
-        try:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.touch()
-        except OSError:  # it is asked again
-            pass
+        notes.write("links", both, "")  # where it cannot be noted, it is asked again
     return fits
 
 
