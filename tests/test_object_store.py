@@ -1,79 +1,46 @@
-"""Images in an S3 store that workers read by Arrow: the local run's values; what a bad day costs."""
+"""Images in an S3 store that a worker reads by Arrow, on a good and on a bad day."""
 
 import time
 
 import pytest
 
-import blip_udfs
 from blip_udfs.files import sources
 from blip_udfs.files.images import image_error
-from tests.as_local import check_embeddings, check_search_and_pictures
-from tests.object_store import BUCKET, serving
-from tests.planted import noise, write
+from tests.object_store import BUCKET, ENVIRONMENT, serving
+from tests.planted import noise
 
-pytestmark = pytest.mark.slow
-
-COUNT = 300
-PER_TRIGGER = 100
+COUNT = 40
 
 
 @pytest.fixture(scope="module")
 def running():
     with serving() as store:
+        for number in range(COUNT):
+            store.put(f"drive/{number}.jpg", noise(number))
         yield store
 
 
 @pytest.fixture
-def store(running):
+def store(running, monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    sources.file_system.cache_clear()
     running.quiet()
     yield running
     running.quiet()
 
 
-@pytest.fixture(scope="module")
-def images(spark, running, tmp_path_factory):
-    """A view: the same images by path and by URI."""
-    folder, rows = tmp_path_factory.mktemp("stored"), []
-    for number in range(COUNT):
-        write(folder / f"{number}.jpg", noise(number))
-        rows.append((number, str(folder / f"{number}.jpg"), running.put(f"drive/{number}.jpg", noise(number))))
-    spark.createDataFrame(rows, "n INT, path STRING, image STRING").createOrReplaceTempView("stored")
-    yield "stored"
-    spark.catalog.dropTempView("stored")
+def uri(number: int) -> str:
+    return f"s3a://{BUCKET}/drive/{number}.jpg"
 
 
-@pytest.fixture
-def table(spark, use_model, images, request):
-    name = f"{request.node.name}_embeddings"
-    yield name
-    spark.sql(f"DROP VIEW IF EXISTS {name.removesuffix('_embeddings')}_search")
-    spark.sql(f"DROP TABLE IF EXISTS {name}")
+def test_the_files_bytes_by_one_request_each(store):
+    assert [sources.read(uri(number)) for number in range(COUNT)] == [noise(number) for number in range(COUNT)]
+    assert store.asked["GET"] == COUNT
+    assert [sources.stamp(uri(number))[1] for number in range(3)] == [len(noise(number)) for number in range(3)]
 
 
-def run(spark, table, source="stored", **options):
-    return blip_udfs.embed(spark, source, table, key="n", columns="path", images_per_trigger=PER_TRIGGER, **options)
-
-
-def number_of(path: str) -> int:
-    return int(path.rpartition("/")[2].removesuffix(".jpg"))
-
-
-def test_embed_search_and_pictures(spark, store, table):
-    done = run(spark, table)
-    assert (done.embedded, done.failed) == (COUNT, 0)
-    check_embeddings(spark, table, COUNT)
-    assert {
-        number_of(path): times for (method, path), times in store.paths.items() if method == "GET"
-    } == dict.fromkeys(range(COUNT), 1)
-    assert run(spark, table).images == 0
-    store.put("drive/3.jpg", noise(903))  # of another length, or later
-    again = run(spark, table, prune=True)
-    assert (again.changed, again.embedded, again.pruned) == (1, 1, 1)
-    store.put("drive/3.jpg", noise(3))
-    check_search_and_pictures(spark, table, f"s3://{BUCKET}/drive/")
-
-
-def test_faults_that_pass(spark, store, table):
+def test_faults_that_pass(store):
     """A 503 every tenth read, and three images cut in the middle the first time: the library asks again."""
     cut = {f"/{BUCKET}/drive/{number}.jpg" for number in (4, 17, 31)}
 
@@ -83,37 +50,25 @@ def test_faults_that_pass(spark, store, table):
         return "503" if number % 10 == 0 else "cut" if path in cut and store.paths[method, path] == 1 else None
 
     store.faults = fault
-    done = run(spark, table)
-    assert (done.images, done.embedded, done.failed) == (COUNT, COUNT, 0)
-    check_embeddings(spark, table, COUNT)
-    retries = store.asked["GET"] - COUNT
-    assert 3 + COUNT // 10 <= retries <= 3 + COUNT // 10 + 2
+    assert [sources.read(uri(number)) for number in range(COUNT)] == [noise(number) for number in range(COUNT)]
+    assert COUNT + 5 <= store.asked["GET"] <= COUNT + 8
 
 
-def test_faults_that_stay(spark, store, table):
-    """The row's reason, and the others as if nothing were; tried again once the store is well."""
-    bad = {f"/{BUCKET}/drive/{number}.jpg": fault for number, fault in ((5, "cut"), (6, "503"))}
-    store.faults = lambda method, number, path: bad.get(path) if method == "GET" else None
+@pytest.mark.parametrize(("fault", "said"), [("503", "HTTP status 503"), ("cut", "Transferred a partial file")])
+def test_a_fault_that_stays_is_the_images_reason(store, fault, said):
+    store.faults = lambda method, number, path: fault if method == "GET" and path.endswith("/5.jpg") else None
     began = time.monotonic()
-    done = run(spark, table)
-    assert (done.images, done.embedded, done.failed) == (COUNT, COUNT - 2, 2)
-    assert time.monotonic() - began < 90
-    reasons = {row.n: row.error for row in spark.table(table).where("error IS NOT NULL").collect()}
-    assert set(reasons) == {5, 6} and "HTTP status 503" in reasons[6] and "Transferred a partial file" in reasons[5]
-    assert all(said.startswith(f"s3://{BUCKET}/drive/{n}.jpg: cannot be read: ") for n, said in reasons.items())
-    store.quiet()
-    again = run(spark, table, retry_failed=True, prune=True)
-    assert (again.failed_before, again.embedded, again.pruned) == (2, 2, 2)
-    check_embeddings(spark, table, COUNT)
+    error = image_error(uri(5))
+    assert error.startswith(f"{uri(5)}: cannot be read: ") and said in error
+    assert image_error(uri(6)) is None and time.monotonic() - began < 60
 
 
-def test_a_slow_read_is_asked_again(store):
-    """The library gives up on a connection that sends nothing for three seconds."""
-    store.put("slow.jpg", noise(1))
+def test_a_read_that_stops_is_begun_again(store):
+    """The library leaves a connection that sends nothing for three seconds."""
     store.faults = lambda method, number, path: "slow" if method == "GET" and number == 1 else None
     began = time.monotonic()
-    assert image_error(f"s3a://{BUCKET}/slow.jpg") is None
-    assert time.monotonic() - began < 30 and store.asked["GET"] == 2
+    assert image_error(uri(7)) is None
+    assert store.asked["GET"] == 2 and time.monotonic() - began < 50
 
 
 def test_what_is_not_there(store):
