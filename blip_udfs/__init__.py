@@ -7,19 +7,7 @@ from blip_udfs.job.embed import embed
 from blip_udfs.results.gallery import gallery
 from blip_udfs.results.moments import intervals
 from blip_udfs.results.search import search
-from blip_udfs.saved.watch import watch
 from blip_udfs.spark.session import builder, configure, register
 
 __version__ = (Path(__file__).parent / "VERSION").read_text().strip()
-__all__ = [
-    "__version__",
-    "builder",
-    "configure",
-    "embed",
-    "gallery",
-    "intervals",
-    "read_once",
-    "register",
-    "search",
-    "watch",
-]
+__all__ = ["__version__", "builder", "configure", "embed", "gallery", "intervals", "read_once", "register", "search"]

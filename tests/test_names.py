@@ -22,7 +22,7 @@ from blip_udfs.files.images import pixels
 from tests.planted import plant
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["builder", "configure", "embed", "gallery", "intervals", "read_once", "register", "search", "watch"]
+NAMES = ["builder", "configure", "embed", "gallery", "intervals", "read_once", "register", "search"]
 TEXT, OTHER = "a truck at night", "a bus in the rain"
 
 
