@@ -7,13 +7,12 @@ name: with another package's name in the constant pools of their class files the
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 from blip_udfs.spark.catalyst.build import cache
+from blip_udfs.spark.catalyst.released import download
 from blip_udfs.spark.catalyst.spark_home import Spark
 
 PACKAGE, VERSION = "snowpark-connect-deps-iceberg", "1.0.3"
@@ -39,8 +38,7 @@ def jars(spark: Spark) -> list[Path]:
 
 
 def fetch(scratch: Path, folder: Path) -> None:
-    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", scratch, f"{PACKAGE}=={VERSION}"]
-    subprocess.run(list(map(str, words)), check=True)
+    download(f"{PACKAGE}=={VERSION}", scratch)
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(f"/{RUNTIME}"))

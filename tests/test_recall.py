@@ -1,11 +1,9 @@
 """A bound keeps the promised share of matches whatever similarities say, and saves rows where they say much."""
 
-import json
-
 import numpy as np
 import pytest
 
-from blip_udfs.blip.recall import Promise, Seen, bound, first_rates, plan, step, wealth
+from blip_udfs.blip.recall import Promise, Seen, first_rates, plan, wealth
 from blip_udfs.measure.promise import Outcome, Table, binned, oracle, outcome, resampled
 
 ROWS = 20_000
@@ -97,34 +95,6 @@ def test_the_first_sample_is_dense_where_similarity_is_high():
 def test_a_promise_of_all_has_no_bound():
     rows = np.full(100, 100.0)
     assert plan(Seen(rows, np.full(100, 10.0), np.zeros(100)), Promise(1.0, 0.95)) is None
-
-
-def test_the_steps_are_those_of_a_run():
-    bins, matches = table(0.2, 3)
-    promise, rng = Promise(0.9, 0.95), np.random.default_rng(5)
-    rows = np.bincount(bins)
-    said = {"recall": 0.9, "confidence": 0.95, "rows": [[at, int(n)] for at, n in enumerate(rows) if n]}
-
-    def asked() -> dict:
-        return json.loads(step(json.dumps(said)))
-
-    rates = np.zeros(len(rows))
-    for at, rate in asked()["rates"]:
-        rates[at] = rate
-    assert rates == pytest.approx(np.where(rows > 0, first_rates(rows), 0))
-    first = rng.random(ROWS) < rates[bins]
-    labelled, seen = (
-        np.bincount(bins[first], minlength=len(rows)),
-        np.bincount(bins[first & matches], minlength=len(rows)),
-    )
-    said["seen"] = [[int(at), int(labelled[at]), int(seen[at])] for at in np.nonzero(labelled)[0]]
-    chosen = plan(Seen(rows, labelled, seen), promise)
-    assert dict(map(tuple, asked()["rates"])) == pytest.approx({at: chosen.rates[at] for at in np.nonzero(rows)[0]})
-    found = np.bincount(bins[~first & matches & (rng.random(ROWS) < chosen.rates[bins])], minlength=len(rows))
-    said["found"] = [[at, int(n)] for at, n in enumerate(found) if n]
-    assert asked() == {"bound": bound(Seen(rows, labelled, seen), promise, chosen, found)}
-    said |= {"seen": [[at, n, 0] for at, n, _ in said["seen"]], "found": []}
-    assert asked() == {}
 
 
 def test_a_larger_table_has_the_images_own_joint_distribution():

@@ -19,12 +19,13 @@ promise the lowest is the first to be tried, and all others lie above it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+HALF = 4096  # bins of similarities from 0 to 1, and as many of those from -1 to 0
+BINS = 2 * HALF + 1
 FIRST = 2000  # rows of the first sample
 FIRST_SHARE = 0.1  # of the table at most
 HALVINGS = 10  # strata of the first sample, each half as many rows as the one below it
@@ -214,33 +215,3 @@ class _Design:
         logs = np.where(below, np.log1p(-np.where(below, share, 0)), np.log1p(odds * share))
         known = odds * self.known[cut:].sum() - self.known[:cut].sum()
         return float(tried[(tried * known + (logs * rates) @ self.hidden).argmax()])
-
-
-def step(request: str) -> str:
-    """What is asked between two jobs, JSON: `recall`, `confidence`, `rows` [bin, rows]; after the first sample `seen`
-    [bin, labelled, matches]; after the second `found` [bin, matches]. Gives `rates` [bin, rate] of the next sample, or
-    `bound`, the first bin that is kept; {} where every row is to be scored."""
-    said = json.loads(request)
-    rows = counted(said["rows"], 1)[0]
-    if "seen" not in said:
-        return rated(first_rates(rows), rows)
-    seen, promise = Seen(rows, *counted(said["seen"], 2, len(rows))), Promise(said["recall"], said["confidence"])
-    chosen = plan(seen, promise)
-    if chosen is None:
-        return "{}"
-    if "found" not in said:
-        return rated(chosen.rates, rows)
-    first = bound(seen, promise, chosen, counted(said["found"], 1, len(rows))[0])
-    return json.dumps({} if first is None else {"bound": first})
-
-
-def counted(pairs: list[list[float]], columns: int, bins: int = 0) -> np.ndarray:
-    """[bin, count, ...] -> float (columns, bins), up to the last bin that is named where `bins` is 0."""
-    out = np.zeros((columns, bins or int(max((each[0] for each in pairs), default=0)) + 1))
-    for at, *counts in pairs:
-        out[:, int(at)] = counts
-    return out
-
-
-def rated(rates: np.ndarray, rows: np.ndarray) -> str:
-    return json.dumps({"rates": [[int(at), float(rates[at])] for at in np.nonzero(rows)[0]]})

@@ -290,8 +290,7 @@ class Job:
             F.count("similar_to").alias("similar"),
         )
         with increment.setting(images.sparkSession, "spark.sql.shuffle.partitions", str(self.cores)):
-            (batch,) = images.select(BATCH.name).first()  # type: ignore[misc]
-            increment.replace(rows.repartition(*self.spread), self.table, batch)
+            increment.replace(rows.repartition(*self.spread), self.table, images)
         return counted.get
 
     @property

@@ -219,14 +219,15 @@ def pruning(spark: SparkSession, table: str) -> str:
     return f"{described(spark, table)['Location']}/_embed/pruning"
 
 
-def replace(rows: DataFrame, table: str, batch: str) -> None:
-    """Puts the rows of one micro-batch in place of those that it wrote before: to do it twice is to do it once.
+def replace(rows: DataFrame, table: str, images: DataFrame) -> None:
+    """Puts the rows of a micro-batch of images in place of those that it wrote before: to do it twice is to do it once.
 
     On Delta and Iceberg it is one commit, and whatever the table is partitioned by now, all rows of the batch go: those
     of a killed trigger may be in places of before."""
     from pyspark.sql import functions as F
 
     if has_transactions(rows.sparkSession, table):
+        (batch,) = images.select(BATCH.name).first()  # type: ignore[misc]
         rows.writeTo(table).overwrite(F.col(BATCH.name) == batch)
     else:
         overwrite(rows, table)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blip_udfs.blip.recall import Promise, Seen, bound, first_rates, plan
+from blip_udfs.blip.recall import BINS, HALF, Promise, Seen, bound, first_rates, plan
 
-BINS = 8193  # as many as the optimizer makes of similarities from -1 to 1
 NOISE = 0.1
 LOGIT_NOISE = 0.5
 
@@ -20,7 +19,7 @@ LOGIT_NOISE = 0.5
 @dataclass(frozen=True)
 class Outcome:
     """Of one run: the first bin that is kept (None: all rows are scored), rows that ITM scored, labels among them, the
-    share of all matches that lie in kept bins, and that of matches that the query gives."""
+    share of all matches that lie in kept bins, and that of matches that find_all gives."""
 
     bound: int | None
     scored: int
@@ -30,7 +29,7 @@ class Outcome:
 
 
 def binned(similarity: np.ndarray) -> np.ndarray:
-    return np.clip(np.floor((similarity + 1) * (BINS // 2)), 0, BINS - 1).astype(int)
+    return np.clip(np.floor((similarity + 1) * HALF), 0, BINS - 1).astype(int)
 
 
 def resampled(
@@ -57,7 +56,7 @@ class Table:
 
 
 def outcome(table: Table, promise: Promise, seed: int) -> Outcome:
-    """What the query does with this seed. Each row is drawn by itself: so those of a bin are, by their number."""
+    """What find_all does with this seed. Each row is drawn by itself: so those of a bin are, by their number."""
     rng = np.random.default_rng(seed)
     first = drawn(rng, table, first_rates(table.rows))
     seen = Seen(table.rows, first.rows, first.matches)

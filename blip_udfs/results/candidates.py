@@ -151,11 +151,8 @@ def checked(taken: DataFrame, labels: list[Column], ours: str, of: Column | None
     if not labels:
         return taken.where(is_candidate)
     everything = Window.partitionBy(F.lit(1) if of is None else of)  # in one partition already
-    message = F.concat(
-        F.lit(f"no row has an embedding of the session's model {ours}; they were made by "),
-        F.col(OTHERS),
-        F.lit(": SET spark.blip.model to that one, or embed the images again"),
-    )
+    before, after = map(F.lit, none_left(ours))
+    message = F.concat(before, F.col(OTHERS), after)
     others = F.max(F.when(F.col(REFUSED) == OTHER, coalesced(labels))).over(everything)
     seen = taken.withColumns({ANY: F.max(is_candidate).over(everything), OTHERS: others})
     is_wrong = ~F.col(ANY) & F.col(OTHERS).isNotNull()
@@ -163,7 +160,20 @@ def checked(taken: DataFrame, labels: list[Column], ours: str, of: Column | None
     return seen.where(kept).drop(ANY, OTHERS)
 
 
+def none_left(ours: str) -> tuple[str, str]:
+    """What is said before and after the label of another model, where no row is of the session's."""
+    return (
+        f"no row has an embedding of the session's model {ours}; they were made by ",
+        ": SET spark.blip.model to that one, or embed the images again",
+    )
+
+
 def coalesced(columns: list[Column]) -> Column:
     from pyspark.sql import functions as F
 
     return columns[0] if len(columns) == 1 else F.coalesce(*columns)
+
+
+def quoted(name: str) -> str:
+    """A column's name, whatever is in it, where a dot would be a field's."""
+    return f"`{name.replace('`', '``')}`"

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from blip_udfs.blip.recall import Promise, Seen, bound, first_rates, plan
-from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names, coalesced, labels_of_others, measured
-from blip_udfs.results.many import quoted
+from blip_udfs.blip.recall import BINS, HALF, Promise, Seen, bound, first_rates, plan
+from blip_udfs.results.candidates import (
+    OTHER,
+    REFUSED,
+    SIMILARITY,
+    Names,
+    coalesced,
+    labels_of_others,
+    measured,
+    none_left,
+    quoted,
+)
 from blip_udfs.results.search import check_columns, nearness
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 BIN, KEY, COUNT, LABEL = "blip_bin", "blip_key", "blip_count", "blip_label"
-HALF = 4096  # bins of similarities from 0 to 1
 UNREAD = ("map<", "binary", "variant", "void", "geo")  # types that have no hash, or are too large to be read for one
 DOUBLES = 1_000_000  # keys that are sent to every executor at most
 LOG = logging.getLogger(__name__)
@@ -84,7 +92,7 @@ def with_keys(rows: DataFrame, df: DataFrame) -> DataFrame:
 
     read = [field.name for field in df.schema if not any(each in field.dataType.simpleString() for each in UNREAD)]
     place = F.floor((F.col(SIMILARITY).cast("double") + 1) * HALF)
-    within = F.greatest(F.lit(0), F.least(F.lit(2 * HALF), place)).cast("int")
+    within = F.greatest(F.lit(0), F.least(F.lit(BINS - 1), place)).cast("int")
     at = F.when(F.col(SIMILARITY).isNotNull(), within)
     return rows.withColumns({BIN: at, KEY: F.xxhash64(*map(quoted, read))})
 
@@ -113,11 +121,9 @@ def binned(rows: DataFrame, others: list[Column], ours: str) -> tuple[DataFrame,
     of_bins = of_keys.groupBy(REFUSED, BIN).agg(*sums, F.count(F.when(doubled, 1)), F.max(LABEL)).collect()
     ours_only = [row for row in of_bins if row[0] is None]
     if not ours_only and (labels := [row[5] for row in of_bins if row[5]]):
-        raise ValueError(
-            f"no row has an embedding of the session's model {ours}; they were made by {max(labels)}: "
-            "SET spark.blip.model to that one, or embed the images again"
-        )
-    counted, keys = np.zeros(2 * HALF + 1), 0
+        before, after = none_left(ours)
+        raise ValueError(f"{before}{max(labels)}{after}")
+    counted, keys = np.zeros(BINS), 0
     none = 0
     for _, at, single, double, doubles, _ in ours_only:
         counted[at or 0] += 0 if at is None else single
@@ -201,7 +207,7 @@ class Asked:
         from pyspark.sql import functions as F
 
         matched = F.count(F.when(F.col("score") > self.threshold, 1))
-        out = np.zeros((2, 2 * HALF + 1))
+        out = np.zeros((2, BINS))
         for at, *counts in labels.groupBy(BIN).agg(F.count("*"), matched).collect():
             out[:, at] = counts
         return out[0], out[1]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.results import candidates as of_one
-from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names
+from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -29,12 +29,11 @@ def search_many(
     where: str | None,
 ) -> DataFrame:
     """`search` of each sentence, in one scan; see there."""
+    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     asked = named(df.sparkSession, queries)
     scored = scored_pairs(df.drop(*MADE), asked, candidates, image, embedding, where)
-    from pyspark.sql import Window
-
     best_first = Window.partitionBy(PLACE).orderBy(F.desc_nulls_last("score"))
     ranked = scored.withColumn("rank", F.row_number().over(best_first)).where(F.col("rank") <= k)
     name = F.element_at(F.array(*map(F.lit, asked)), F.col(PLACE) + 1)
@@ -153,7 +152,3 @@ def logits_of_asked(spark: SparkSession, image: str, sentences: int) -> Column:
     nothing = F.array().cast("array<array<string>>")
     together = BF.try_blip_together.udf(Settings.of_session(spark))
     return together(F.col(image), F.lit("logits"), F.col(ASKED)[SENTENCE], nothing)["logits"]
-
-
-def quoted(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_udfs.results.candidates import quoted
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-SECONDS, NUMBER, BEST, BREAKS = "blip_seconds", "blip_interval", "blip_best", "blip_breaks"
+SECONDS, BREAKS, NUMBER = "blip_seconds", "blip_breaks", "blip_interval"
+GROUP, BEST = "blip_group", "blip_best"  # not `by`, which is among the columns of the best row
 ADDED = ("since", "until", "rows", "mean_score")
 
 
@@ -35,12 +38,12 @@ def intervals(scored: DataFrame, threshold: float, gap: float = 1.0, by: str = "
     begun = timed.withColumn(BREAKS, F.when(since_last <= gap, 0).otherwise(1))
     so_far = drive.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     numbered = begun.withColumn(NUMBER, F.sum(BREAKS).over(so_far))
-    found = numbered.groupBy(F.col(by).alias(BREAKS), NUMBER).agg(
+    found = numbered.groupBy(F.col(by).alias(GROUP), NUMBER).agg(
         F.min("timestamp").alias("since"),
         F.max("timestamp").alias("until"),
         F.count("*").alias("rows"),
         F.avg("score").alias("mean_score"),
-        F.max_by(F.struct(*(F.col(f"`{name}`") for name in scored.columns)), "score").alias(BEST),
+        F.max_by(F.struct(*map(quoted, scored.columns)), "score").alias(BEST),
     )
     return found.select(*ADDED, f"{BEST}.*").orderBy(F.desc("score"))
 

@@ -48,18 +48,18 @@ def fetched(version: str) -> Spark:
     if not home.exists():
         home.parent.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent.parent) as scratch:
-            download(version, Path(scratch))
+            download(f"pyspark=={version}", Path(scratch), "--no-binary", "pyspark")
             laid(Path(scratch)).replace(home.parent)
     spark = spark_of(home, home / "jars")
     assert spark is not None and spark.version == version
     return spark
 
 
-def download(version: str, folder: Path) -> None:
-    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "pyspark", "-d", folder]
-    done = subprocess.run([*map(str, words), f"pyspark=={version}"], capture_output=True, text=True, check=False)
+def download(requirement: str, folder: Path, *options: str) -> None:
+    words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options, "-d", str(folder), requirement]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"pyspark {version} cannot be downloaded: {done.stderr.strip()}")
+        raise RuntimeError(f"{requirement} cannot be downloaded: {done.stderr.strip()}")
 
 
 def laid(folder: Path) -> Path:
