@@ -66,13 +66,15 @@ def matching(rows, scores, threshold) -> set[int]:
 def counted(spark):
     """How many rows try_blip_itm was called for within, in all queries; known at the end."""
     store, bus = spark._jsparkSession.sharedState().statusStore(), spark.sparkContext._jsc.sc().listenerBus()
-    bus.waitUntilEmpty()
-    before, out = store.executionsCount(), []
+
+    def executions():  # the store forgets the oldest ones, so that they are told by their numbers
+        bus.waitUntilEmpty()
+        listed = store.executionsList()
+        return {listed.apply(at).executionId() for at in range(listed.size())}
+
+    before, out = executions(), []
     yield out
-    bus.waitUntilEmpty()
-    listed = store.executionsList()
-    for at in range(before, listed.size()):
-        number = listed.apply(at).executionId()
+    for number in executions() - before:
         values, nodes = store.executionMetrics(number), store.planGraph(number).allNodes()
         for node in (nodes.apply(index) for index in range(nodes.size())):
             if "EvalPython" in node.name() and "try_blip_itm(" in node.desc():
