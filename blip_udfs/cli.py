@@ -117,17 +117,24 @@ def convert(checkpoint: Path, folder: Path, config: Path | None, vocab: Path | N
 
 @main.command()
 @spark_flags
-@click.argument("source", type=click.Path(exists=True))
+@click.argument("source", type=click.Path(exists=True), required=False)
+@click.option("--moved", is_flag=True, help="Draw scenes as other cameras take them: what is still recognised?")
 @click.option("--images", help="Folder or URI that a Karpathy JSON's file paths start from.")
 @click.option("--split", default="test", help="Of a Karpathy JSON.")
-@click.option("--count", default=1000, type=click.IntRange(min=1), help="Images of a drawn tree to take.")
+@click.option(
+    "--count",
+    default=1000,
+    type=click.IntRange(min=1),
+    help="Images of a drawn tree to take; scenes to draw for --moved.",
+)
 @click.option("--candidates", default="16,32,64,128,256", help="Numbers of ITM candidates, by comma.")
 @click.option("--full/--no-full", default=True, help="Also ITM of all pairs, as many as images x texts.")
 @click.option("--sentences", default=20, help="Of a drawn tree: sentences of each kind for precision@10; 0 for none.")
 @click.option("--model", default="demo", help="As spark.blip.model.")
 @click.option("--out", default="evaluation", type=click.Path(path_type=Path), help="Folder for tables and plots.")
 def evaluate(
-    source: str,
+    source: str | None,
+    moved: bool,
     images: str | None,
     split: str,
     count: int,
@@ -138,12 +145,16 @@ def evaluate(
     out: Path,
 ) -> None:
     """BLIP's retrieval protocol on SOURCE: a tree drawn by synth, or COCO's or Flickr30k's Karpathy JSON."""
-    from blip_udfs.measure.report import report
+    from blip_udfs.measure.report import report, report_moved
 
+    if moved == bool(source):
+        raise click.UsageError("expected a SOURCE or --moved, got " + ("both" if source else "neither"))
+    if source is None:
+        return report_moved(count, model, out)
     numbers = tuple(int(number) for number in candidates.split(","))
     if source.endswith(".json") and not images:
         raise click.UsageError(f"{source} names its images by relative paths: say where they are with --images FOLDER")
-    report(source, images, split, count, numbers, full, sentences, model, out)
+    return report(source, images, split, count, numbers, full, sentences, model, out)
 
 
 BENCH = ["embed", "itm", "features", "search", "many", "cascade", "memory", "startup", "profile", "codecs", "idle"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import pickle
 import random
@@ -12,13 +11,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from blip_udfs.draw import moved
 from blip_udfs.draw.captions import Facts
-from blip_udfs.draw.picture import View, draw
+from blip_udfs.draw.moved import Move, taken
+from blip_udfs.draw.picture import View
 from blip_udfs.draw.tree import QUALITY, scene
 from blip_udfs.draw.world import COLORS, DIMENSIONS, DISTANCES, drive
 
 KINDS = tuple(DIMENSIONS)
-SIZES = ((480, 255), (960, 510))  # drawn at either: the model meets trees of several sizes
+SIZES = ((480, 255), (960, 510))  # of pictures by ONCE's camera: the model meets trees of several sizes
+WIDTHS = {320: 2.0, 480: 6.0, 640: 2.0, 960: 0.5}  # of pictures by other cameras, and how often each
+MOVED = 0.7  # the share of those
 CAMERA_SHARES = {"cam01": 6, "cam03": 6, "cam05": 1, "cam06": 1, "cam07": 1, "cam08": 1, "cam09": 1}
 FRAMES = 30  # of a drive, of which one is drawn
 
@@ -59,20 +62,19 @@ def drawn(count: int, seed: int, image_size: int, patch_size: int) -> Scenes:
 
 def one_scene(job: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, Facts]:
     seed, number, image_size, patch_size = job
-    one, size, rng = drive(seed, number), SIZES[number % 8 == 0], random.Random(f"{seed}/{number}/view")
+    one, rng = drive(seed, number), random.Random(f"{seed}/{number}/view")
     (camera,) = rng.choices(list(CAMERA_SHARES), weights=list(CAMERA_SHARES.values()))
-    view = draw(one, rng.randrange(FRAMES), camera, size)
-    encoded = io.BytesIO()
-    view.image.save(encoded, "JPEG", quality=QUALITY)  # as in a tree: what JPEG does to a picture is learned too
-    resized = Image.open(encoded).resize((image_size, image_size), Image.Resampling.BICUBIC)
+    move = moved.drawn(rng, WIDTHS) if rng.random() < MOVED else Move(SIZES[number % 8 == 0], quality=QUALITY)
+    view = taken(one, rng.randrange(FRAMES), camera, move)
+    resized = view.image.resize((image_size, image_size), Image.Resampling.BICUBIC)
     facts = Facts.of(scene(one, view), one.weather, one.period, one.region)
-    return np.asarray(resized), patch_labels(view, size, image_size // patch_size), facts
+    return np.asarray(resized), patch_labels(view, image_size // patch_size), facts
 
 
-def patch_labels(view: View, size: tuple[int, int], patches: int) -> np.ndarray:
+def patch_labels(view: View, patches: int) -> np.ndarray:
     """uint8 (3, P, P): of the nearest thing whose box holds a patch's centre, 1 + index of its kind, colour and
     distance; 0 where there is none."""
-    labels = np.zeros((3, patches, patches), np.uint8)
+    labels, size = np.zeros((3, patches, patches), np.uint8), view.image.size
     x, y = (np.arange(patches) + 0.5) * size[0] / patches, (np.arange(patches) + 0.5) * size[1] / patches
     for each in reversed(view.things):  # far first: near ones cover them
         x1, y1, x2, y2 = each.box

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from blip_udfs.demo import losses
-from blip_udfs.demo.dataset import Scenes, scenes
+from blip_udfs.demo.dataset import MOVED, Scenes, scenes
 from blip_udfs.draw import wordings
 
 IMAGE_SIZE, PATCH_SIZE, WIDTH, VISION_LAYERS, TEXT_LAYERS, HEADS = 192, 16, 160, 6, 3, 5
@@ -63,6 +63,11 @@ STAGES = (
     Stage("bindings", 2500, 8e-4, TEXTS, binding=0.6),
     Stage("together again", 350, 4e-4, TOGETHER, binding=0.6),
     Stage("bindings again", 3000, 7e-4, TEXTS, binding=0.6),
+)
+# From weights that know the world by one camera: what others see of it, then what is said of that.
+FURTHER = (
+    Stage("together", 1500, 5e-4, TOGETHER, binding=0.4),
+    Stage("bindings", 2600, 6e-4, TEXTS, binding=0.6),
 )
 
 
@@ -131,6 +136,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.98), weight_decay=0.05)
         self.features: torch.Tensor | None = None  # of all scenes, while the vision encoder stands still
         self.step, self.seconds = 0, 0.0
+        self.before: dict[str, Any] | None = None  # the record of the run whose weights this one began with
 
     def stage(self) -> tuple[Stage, int]:
         """The stage of the next step, and the step's number in it."""
@@ -219,9 +225,18 @@ class Trainer:
         state = {name: getattr(self, name).state_dict() for name in names} | {
             "step": self.step,
             "seconds": self.seconds,
+            "before": self.before,
         }
         torch.save(state, self.work / "checkpoint.tmp")
         (self.work / "checkpoint.tmp").replace(self.work / "checkpoint.pt")  # a kill leaves the last whole one
+
+    def begin_with(self, folder: Path) -> None:
+        """The weights of a model folder of this size, in the place of random ones; the heads stay random."""
+        from safetensors.torch import load_file
+
+        weights = load_file(folder / "model.safetensors")
+        self.model.load_state_dict({name: values.float() for name, values in weights.items()})
+        self.before = json.loads((folder / "training.json").read_text())
 
     def resume(self) -> None:
         path = self.work / "checkpoint.pt"
@@ -229,7 +244,7 @@ class Trainer:
             state = torch.load(path, weights_only=True)
             for name in ("model", "heads", "optimizer"):
                 getattr(self, name).load_state_dict(state[name])
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.seconds, self.before = state["step"], state["seconds"], state["before"]
 
     def export(self, folder: Path) -> None:
         """The Hugging Face folder: configuration, half-precision safetensors, tokenizer, image processor."""
@@ -261,26 +276,31 @@ class Trainer:
             "vision_layers": VISION_LAYERS,
             "text_layers": TEXT_LAYERS,
             "embedding": PROJECTION,
-        }
+            "moved": MOVED,
+        } | ({"before": self.before} if self.before else {})
 
 
 @click.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Drawn scenes and checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(__file__).parent / "model", help="Model folder.")
+@click.option("--begin", type=click.Path(exists=True, path_type=Path), help="Model folder to go on from; else random.")
 @click.option("--count", default=26_000, help="Scenes to train on.")
 @click.option("--seed", default=0)
 @click.option("--every", default=250, help="Steps between checkpoints with validation.")
 @click.option("--estimate", is_flag=True, help="Time a few steps of each stage, say what all would take, and stop.")
-def main(work: Path, out: Path, count: int, seed: int, every: int, estimate: bool) -> None:
+def main(work: Path, out: Path, begin: Path | None, count: int, seed: int, every: int, estimate: bool) -> None:
     """Trains, or goes on from the last checkpoint in --work, and writes the model folder."""
     work.mkdir(parents=True, exist_ok=True)
     data = scenes(count, seed, IMAGE_SIZE, PATCH_SIZE, work)
+    stages = FURTHER if begin else STAGES
     if estimate:
-        minutes = Trainer(work, seed=seed).estimated_seconds(data) / 60
+        minutes = Trainer(work, stages, seed=seed).estimated_seconds(data) / 60
         click.echo(f"{minutes:.0f} minutes for all steps on {os.cpu_count()} cores")
         return
     held = scenes(VALIDATION_SCENES, VALIDATION_SEED, IMAGE_SIZE, PATCH_SIZE, work)
-    trainer = Trainer(work, seed=seed)
+    trainer = Trainer(work, stages, seed=seed)
+    if begin:
+        trainer.begin_with(begin)
     trainer.resume()
     while trainer.step < trainer.steps:
         stage, _ = trainer.stage()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,16 +25,28 @@ def shade(color: Sequence[float], factor: Factor) -> Color:
     return red, green, blue
 
 
-class Canvas:
-    """A picture being drawn through one camera; the camera looks level, along `yaw`."""
+@dataclass(frozen=True)
+class Pinhole:
+    """A camera: degrees to the left of straight ahead; focal length in image widths; metres above the ground; where the
+    horizon lies, in image heights from the top, which is what a small pitch moves."""
 
-    def __init__(self, size: tuple[int, int], yaw_degrees: float, light: Sequence[float]) -> None:
+    yaw: float
+    focal: float = FOCAL
+    height: float = HEIGHT
+    horizon: float = HORIZON
+
+
+class Canvas:
+    """A picture being drawn through one camera."""
+
+    def __init__(self, size: tuple[int, int], pinhole: Pinhole, light: Sequence[float]) -> None:
         self.width, self.height = size[0] * SMOOTH, size[1] * SMOOTH
-        self.yaw = math.radians(yaw_degrees)
+        self.yaw, self.above_ground = math.radians(pinhole.yaw), pinhole.height
+        self.horizon = self.height * pinhole.horizon  # pixels from the top
         self.light = np.asarray(light, float)  # multiplies every surface's colour
         self.image = Image.new("RGB", (self.width, self.height))
         self.draw = ImageDraw.Draw(self.image)
-        self.focal = FOCAL * self.width
+        self.focal = pinhole.focal * self.width
         self.glows: list[tuple[float, float, float, Color]] = []  # lamps at night: x, y, radius in pixels, colour
         self.extent: list[tuple[float, float]] | None = None  # points drawn, while a thing's box is measured
 
@@ -45,7 +58,7 @@ class Canvas:
         """(N, 3) vehicle coordinates -> (N, 3) right, down, forward."""
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
         x, y, z = points.T
-        return np.stack([x * sin - y * cos, HEIGHT - z, x * cos + y * sin], 1)
+        return np.stack([x * sin - y * cos, self.above_ground - z, x * cos + y * sin], 1)
 
     def project(self, points: Points) -> list[tuple[float, float]]:
         """Corners of a polygon in pixels, cut at the near plane; empty if all of it is behind the camera."""
@@ -55,7 +68,7 @@ class Canvas:
         if not len(corners):
             return []
         u = self.width / 2 + self.focal * corners[:, 0] / corners[:, 2]
-        v = self.height * HORIZON + self.focal * corners[:, 1] / corners[:, 2]
+        v = self.horizon + self.focal * corners[:, 1] / corners[:, 2]
         return list(zip(u.tolist(), v.tolist(), strict=True))
 
     def polygon(self, points: Points, color: Sequence[float], lit: Factor = 1.0) -> None:
@@ -134,7 +147,7 @@ def box(
 ) -> None:
     """A box in a thing's own axes: the faces that look at the camera."""
     corners = frame.points([(x[i & 1], y[i >> 1 & 1], z[i >> 2]) for i in range(8)])
-    eye = np.array([0.0, 0.0, HEIGHT])
+    eye = np.array([0.0, 0.0, canvas.above_ground])
     for (indices, normal), brightness in zip(FACES, FACE_LIGHT, strict=True):
         outward = np.asarray(normal, float) @ frame.axes
         if (corners[indices[0]] - eye) @ outward < 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from blip_udfs.draw.canvas import Canvas
+from blip_udfs.draw.canvas import Canvas, Pinhole
 from blip_udfs.draw.roads import draw_road
 from blip_udfs.draw.sky import add_noise, draw_glows, draw_rain, draw_sky, light_of, wet_ground
 from blip_udfs.draw.things import Box, draw_thing, seen
@@ -36,13 +36,15 @@ class View:
     things: tuple[Seen, ...]
 
 
-def draw(drive: Drive, frame: int, camera: str, size: tuple[int, int]) -> View:
-    """The picture of this camera, RGB of `size` pixels, and its visible things from near to far."""
+def draw(drive: Drive, frame: int, camera: str, size: tuple[int, int], pinhole: Pinhole | None = None) -> View:
+    """The picture of this camera, RGB of `size` pixels, and its visible things from near to far; `pinhole` where it is
+    another than ONCE's."""
     weather, period = drive.weather, drive.period
     if drive.road == "tunnel":
         weather, period = "sunny", "noon"  # neither reaches in
     light = light_of(weather, period)
-    canvas = Canvas(size, CAMERAS[camera], (0.86, 0.8, 0.7) if drive.road == "tunnel" else light.surface)
+    lit = (0.86, 0.8, 0.7) if drive.road == "tunnel" else light.surface
+    canvas = Canvas(size, pinhole or Pinhole(CAMERAS[camera]), lit)
     rng = random.Random(f"{drive.scenery}/{camera}")
     draw_sky(canvas, light, weather, rng)
     draw_road(canvas, drive, light, frame * drive.metres_per_frame)
@@ -72,12 +74,16 @@ def visible(boxes: list[tuple[int, Thing, Box]], canvas: Canvas, size: tuple[int
         clipped = max(0.0, box[0]), max(0.0, box[1]), min(size[0], box[2]), min(size[1], box[3])
         covered = max((overlap(clipped, nearer.box) for nearer in found), default=0.0)
         if area(clipped) - covered >= SEEN_SHARE * area(box) and area(box) > 0:
-            middle = (box[0] + box[2]) / 2 / size[0]
-            side = "left" if middle < 0.41 else "right" if middle > 0.59 else "ahead"
+            side = side_of((box[0] + box[2]) / 2 / size[0])
             ahead = canvas.depth(thing.x, thing.y) - DIMENSIONS[thing.kind][0] / 2
             distance = "near" if ahead < NEARER_THAN else "far"
             found.append(Seen(index, thing, clipped, side, distance))
     return found
+
+
+def side_of(middle: float) -> str:
+    """Of a thing whose middle is at this share of the picture's width."""
+    return "left" if middle < 0.41 else "right" if middle > 0.59 else "ahead"
 
 
 def area(box: Box) -> float:

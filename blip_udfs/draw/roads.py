@@ -251,9 +251,9 @@ def bridge(canvas: Canvas, light: Light, rng: random.Random, moved: float) -> No
     """Two lanes over water, railings, and pylons that hold the cables."""
     skyline(canvas, light, rng, (112, 120, 136), 0.05)
     water = mixed((58, 116, 150), light.horizon, 0.35)
-    canvas.draw.rectangle((0, canvas.height * 0.48, canvas.width, canvas.height), fill=water)
+    canvas.draw.rectangle((0, canvas.horizon, canvas.width, canvas.height), fill=water)
     for i in range(26):
-        y = canvas.height * (0.49 + 0.5 * (i / 26) ** 1.6)
+        y = canvas.horizon + canvas.height * (0.01 + 0.5 * (i / 26) ** 1.6)
         x = rng.uniform(0, 1) * canvas.width
         canvas.draw.line((x, y, x + canvas.width * 0.1, y), fill=mixed(water, light.horizon, 0.5), width=3)
     strips(canvas, (122, 122, 126), -7.6, 7.6)

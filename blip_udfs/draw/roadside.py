@@ -33,7 +33,7 @@ def far_to_near(canvas: Canvas, parts: list[tuple[float, float, Callable[[], Non
 
 def skyline(canvas: Canvas, light: Light, rng: random.Random, color: Color, high: float) -> None:
     """Far buildings or hills, in the haze of the horizon."""
-    base = canvas.height * 0.48
+    base = canvas.horizon
     x = 0.0
     tint = mixed(color, light.horizon, 0.55)
     while x < canvas.width:
@@ -43,7 +43,7 @@ def skyline(canvas: Canvas, light: Light, rng: random.Random, color: Color, high
 
 
 def hills(canvas: Canvas, light: Light, rng: random.Random) -> None:
-    base = canvas.height * 0.48
+    base = canvas.horizon
     for _ in range(6):
         x, wide = rng.uniform(0, 1) * canvas.width, rng.uniform(0.25, 0.5) * canvas.width
         high = rng.uniform(0.03, 0.09) * canvas.height

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from blip_udfs.draw.canvas import HORIZON, Canvas, Color, shade
+from blip_udfs.draw.canvas import Canvas, Color, shade
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def light_of(weather: str, period: str) -> Light:
 
 def draw_sky(canvas: Canvas, light: Light, weather: str, rng: random.Random) -> None:
     """A gradient, then sun, stars or clouds."""
-    top = int(canvas.height * HORIZON) + 2
+    top = int(canvas.horizon) + 2
     steps = 24
     for i in range(steps):
         color = mixed(light.zenith, light.horizon, (i / (steps - 1)) ** 1.4)
@@ -118,7 +118,7 @@ def draw_rain(image: Image.Image, light: Light, rng: random.Random) -> None:
 
 def wet_ground(canvas: Canvas, light: Light) -> None:
     """What lines the road is mirrored dimly on it, as after rain."""
-    horizon = round(canvas.height * HORIZON)
+    horizon = round(canvas.horizon)
     depth = canvas.height - horizon
     above = canvas.image.crop((0, max(0, horizon - depth), canvas.width, horizon)).reduce(8)
     above = above.transpose(Image.Transpose.FLIP_TOP_BOTTOM).filter(ImageFilter.GaussianBlur(2))

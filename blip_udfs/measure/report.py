@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from blip_udfs.measure import bench, evaluate, quality
+from blip_udfs.measure import bench, evaluate, moved, quality
 from blip_udfs.measure.bench import SPEED
 from blip_udfs.measure.bench_footprint import FOOTPRINT, plot_profile
 from blip_udfs.measure.bench_idle import SILENCE, idle
@@ -54,6 +54,28 @@ def report(
     (out / "evaluation.json").write_text(json.dumps(figures, indent=1))
     click.echo(text)
     click.echo(f"Written to {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
+
+
+def report_moved(count: int, model: str, out: Path) -> None:
+    """Writes moved.md and moved.json to `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+    spark = start("evaluate", "local[*]", settings)
+    try:
+        rows = moved.recognition(spark, count)
+    finally:
+        spark.stop()
+    (out / "moved.md").write_text(text := moved_table(rows, count) + "\n")
+    (out / "moved.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    click.echo(text)
+
+
+def moved_table(rows: list[moved.Recognition], count: int) -> str:
+    head = ["", *(row.about for row in rows)]
+    body = [[name, *(f"{row.shares[name]:.2f}" for row in rows)] for name in rows[0].shares]
+    asked = ", ".join(f"{row.about} {row.trials:,}" for row in rows)
+    title = f"Recognised, share of times, in {count:,} scenes ({asked} as drawn): blip_itm of what is so above all else"
+    return f"{title}\n\n{markdown(head, body)}"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
