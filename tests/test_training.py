@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from blip_udfs.demo import losses
 from blip_udfs.demo.dataset import scenes
-from blip_udfs.demo.train import IMAGE_SIZE, PATCH_SIZE, PICTURES, TOGETHER, WIDTH, Stage, Trainer
+from blip_udfs.demo.train import FURTHER, IMAGE_SIZE, PATCH_SIZE, PICTURES, TOGETHER, WIDTH, Stage, Trainer
 
 STAGES = (Stage("pictures", 6, 1e-3, PICTURES), Stage("together", 10, 1e-3, TOGETHER))
 
@@ -32,6 +32,25 @@ def test_losses_fall_and_a_stopped_run_goes_on(data, tmp_path):
     assert again.step == 10
     for expected in steps[10:]:
         assert again.advance(data) == pytest.approx(expected, rel=1e-3)
+
+
+def test_training_goes_on_from_a_models_weights(data, tmp_path):
+    from safetensors.torch import load_file
+
+    from blip_udfs.blip.checkpoint import DEMO
+
+    trainer = Trainer(tmp_path, FURTHER, batch=8)
+    trainer.begin_with(DEMO)
+    before = trainer.validate(data, batches=2)
+    assert before["itm_right"] > 0.8  # it is no random one
+    trainer.export(tmp_path / "model")
+    first, second = (load_file(folder / "model.safetensors") for folder in (DEMO, tmp_path / "model"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert trainer.record(data)["before"]["scenes"] == 26_000
+    trainer.checkpoint()
+    again = Trainer(tmp_path, FURTHER, batch=8)
+    again.resume()
+    assert again.before == trainer.before
 
 
 def test_an_estimate_counts_every_step_of_every_stage(data, tmp_path, monkeypatch):

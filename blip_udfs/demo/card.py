@@ -19,7 +19,8 @@ from blip_udfs.reference.templates import plain
 def main(evaluation: Path, command: str, model: Path) -> None:
     """Writes README.md of the model's folder."""
     training = json.loads((model / "training.json").read_text())
-    tables = (evaluation / "evaluation.md").read_text().strip()
+    written = (evaluation / name for name in ("evaluation.md", "moved.md"))
+    tables = "\n\n".join(file.read_text().strip() for file in written if file.exists())
     (model / "README.md").write_text(page(training, tables, command))
 
 

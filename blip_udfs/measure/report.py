@@ -74,7 +74,10 @@ def moved_table(rows: list[moved.Recognition], count: int) -> str:
     head = ["", *(row.about for row in rows)]
     body = [[name, *(f"{row.shares[name]:.2f}" for row in rows)] for name in rows[0].shares]
     asked = ", ".join(f"{row.about} {row.trials:,}" for row in rows)
-    title = f"Recognised, share of times, in {count:,} scenes ({asked} as drawn): blip_itm of what is so above all else"
+    title = (
+        f"Recognised as other cameras see it, share of questions ({asked} as drawn): `blip_itm` of the true sentence "
+        f"is above that of each false one. {count:,} scenes by `blip-udfs evaluate --moved`."
+    )
     return f"{title}\n\n{markdown(head, body)}"
 
 
