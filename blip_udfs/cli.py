@@ -14,28 +14,14 @@ from rich.console import Console
 
 from blip_udfs import __version__
 from blip_udfs import embed as embed_images
+from blip_udfs import watch as watch_table
+from blip_udfs.draw.size import Size
 from blip_udfs.files import ours
 from blip_udfs.files.known import DATASETS
 from blip_udfs.spark.flags import spark_flags
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-
-class Size(click.ParamType):
-    """960x510 -> (960, 510)."""
-
-    name = "WIDTHxHEIGHT"
-
-    def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        width, _, height = value.lower().partition("x")
-        if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-            self.fail(f"expected WIDTHxHEIGHT such as 960x510, got {value}", param, ctx)
-        return int(width), int(height)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -361,6 +347,29 @@ def search(
         spark.stop()
     if page and opened:
         click.launch(str(page))
+
+
+@main.command()
+@spark_flags
+@click.option("--queries", required=True, metavar="TABLE", help="Of name and sentence, and of min_score and k if any.")
+@click.option("--table", default="once_embeddings", show_default=True, help="What embed keeps.")
+@click.option("--into", default="found", show_default=True, help="Table of what is found, made where it is missing.")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(min=1), help="Rows of a sentence with neither.")
+@click.option("--candidates", default=256, type=click.IntRange(min=0), help="New rows that ITM scores; 0 = all.")
+@click.option("--notify", metavar="COMMAND", help="Run with the number of rows found, where it is not 0.")
+@click.option("--model", default="demo", help="As spark.blip.model.")
+@WAREHOUSE
+@VERBOSE
+def watch(model: str, warehouse: Path, verbose: bool, **asked: Any) -> None:
+    """Search the rows that came since the last run for saved sentences; run it after embed, each night."""
+    spark = session("watch", model, warehouse)
+    try:
+        with told(verbose):
+            done = watch_table(spark, **asked)
+        found = f"{done.found:,} rows found, in {asked['into']}"
+        click.echo(f"{done.batches:,} new batches, {done.sentences:,} sentences: {found}")
+    finally:
+        spark.stop()
 
 
 @main.command(context_settings=TOOL, add_help_option=False)

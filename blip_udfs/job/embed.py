@@ -104,10 +104,7 @@ def embed(
     An image that cannot be embedded keeps its row, with NULL for the embedding and the reason in `error`. Raises
     ValueError for a table of other columns, for `prune_models` while images are missing, and for a Connect session.
     """
-    if type(spark).__module__.startswith("pyspark.sql.connect"):
-        raise ValueError(
-            "embed: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs embed"
-        )
+    increment.check_classic(spark, "embed")
     if key or not isinstance(source, str):
         tables = Tables(rows_of.dataset(spark, source, key, image, stamp, partition_by, columns))
     else:
@@ -214,9 +211,7 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Of this model's plan and checkpoint, in the table's own: they are dropped together. Readers skip names that
-        begin with _. What another model's run left waits there for that model's next one."""
-        return f"{increment.described(self.spark, self.table)['Location']}/_embed/{self.model.split('@')[-1]}"
+        return increment.job_folder(self.spark, self.table, self.model)
 
     def unfinished(self) -> int | None:
         """Images of an earlier run's plan that are not in the table; None if there never was a plan."""
@@ -231,7 +226,7 @@ class Job:
                 raise
             return None
         return (
-            plan.withColumn("batch", batch_name())
+            plan.withColumn("batch", increment.batch_name())
             .join(self.stored().select("batch").distinct(), "batch", "left_anti")
             .count()
         )
@@ -253,7 +248,7 @@ class Job:
             .option("maxFilesPerTrigger", 1)
             .option("cleanSource", "delete")
         )
-        images = plan.parquet(f"{folder}/plan").withColumn("batch", batch_name())
+        images = plan.parquet(f"{folder}/plan").withColumn("batch", increment.batch_name())
         stream = images.writeStream.foreachBatch(self.trigger).trigger(availableNow=True)
         return stream.option("checkpointLocation", f"{folder}/checkpoint").start()
 
@@ -373,10 +368,3 @@ def counts(images: DataFrame) -> dict[str, int]:
         "done": "done_before",
     }
     return {field: found.get(status, 0) for status, field in fields.items()}
-
-
-def batch_name() -> Column:
-    """Of a plan's file, which no other run gives again: the place of its rows in the table."""
-    from pyspark.sql import functions as F
-
-    return F.substring_index("_metadata.file_name", ".", 1)

@@ -96,6 +96,47 @@ def exists(spark: SparkSession, path: str) -> bool:
     return system.exists(where)
 
 
+def touch(spark: SparkSession, path: str) -> None:
+    """Makes an empty file, which is there whole or not at all."""
+    system, where = hadoop(spark, path)
+    system.create(where).close()
+
+
+def job_folder(spark: SparkSession, table: str, model: str) -> str:
+    """Of the model's plan and checkpoint, in the table's own: they are dropped together. Readers skip names that begin
+    with _. What another model's run left waits there for that model's next one."""
+    return f"{described(spark, table)['Location']}/_embed/{model.split('@')[-1]}"
+
+
+def batch_name() -> Column:
+    """Of a plan's file, which no other run gives again: the place of its rows in the table."""
+    from pyspark.sql import functions as F
+
+    return F.substring_index("_metadata.file_name", ".", 1).alias(BATCH.name)
+
+
+def whole_batches(spark: SparkSession, table: str, model: str) -> DataFrame:
+    """The batches of the model's rows, but those of which a killed trigger left a part: fewer rows than are planned. A
+    plan's file is removed some time after its trigger."""
+    from pyspark.sql import functions as F
+
+    there = spark.table(table).where(F.col("model") == model).groupBy(BATCH.name).agg(F.count("*").alias("there"))
+    plan = f"{job_folder(spark, table, model)}/plan"
+    if not exists(spark, plan):
+        return there.select(BATCH.name)
+    planned = spark.read.schema("version INT").parquet(plan).groupBy(batch_name()).agg(F.count("*").alias("planned"))
+    return there.join(planned, BATCH.name, "left").where("planned IS NULL OR there >= planned").select(BATCH.name)
+
+
+def check_classic(spark: SparkSession, command: str) -> None:
+    """Raises ValueError for a Connect client, which has no file system of the driver's."""
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        raise ValueError(
+            f"{command}: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs "
+            f"{command}"
+        )
+
+
 def files(spark: SparkSession, tables: Tables, root: str) -> DataFrame:
     """The tree's images as they are now: identity and stamp. Raises ValueError when there are none: a disk that
     is not mounted must not empty the table."""
@@ -168,8 +209,7 @@ def rewrite(spark: SparkSession, tables: Tables, table: str, rows: DataFrame) ->
     remaining = touched.join(rows, tables.key, "left_anti").select(*spark.table(table).columns)
     remaining.write.mode("overwrite").parquet(f"{beside}/rows")
     places.write.mode("overwrite").parquet(f"{beside}/places")
-    system, whole = hadoop(spark, f"{beside}/{WHOLE}")
-    system.create(whole).close()
+    touch(spark, f"{beside}/{WHOLE}")
     finish(spark, table)
 
 
