@@ -43,8 +43,8 @@ wheel: setup ## one wheel with the extension's jars for the last release of each
 demo: setup ## draw an ONCE tree, embed it, search it with SQL, show the pictures
 	$(BIN)/blip-udfs demo --out $(OUT)
 
-test: setup ## all tests but the slow ones
-	$(BIN)/python -m pytest
+test: setup ## all tests but the slow ones, whole files in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: setup ## the tests that take minutes: servers, clusters, the whole demo
 	$(BIN)/python -m pytest -m slow

@@ -49,6 +49,7 @@ PLOTS = ["matplotlib>=3.9"]  # only for `blip-udfs evaluate` and plots in notebo
 
 DEV = [
     "pytest>=8.0",  # tests
+    "pytest-xdist>=3.8",  # `make test` in two processes: a session's planning keeps one core busy, not two
     "ruff>=0.8",  # lint and format
     "mypy>=1.13",  # types
     "import-linter>=2.11",  # keeps the order of the rooms

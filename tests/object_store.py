@@ -113,6 +113,7 @@ def serving() -> Iterator[Store]:
     backend = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     backend.start()
     STORE.backend = backend.get_host_and_port()
+    STORE.ending.clear()
     threading.Thread(target=STORE.serve_forever, daemon=True).start()
     STORE.send(f"/{BUCKET}")
     try:

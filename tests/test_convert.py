@@ -67,10 +67,12 @@ def test_converted_weights_and_values_are_the_same(folder, weights, tmp_path, wr
     ours, reference = load(str(tmp_path / "out")), load(str(folder))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
     texts = ["a car at night", "bus"]
-    assert (ours.embed_images(pixels) == reference.embed_images(pixels)).all()
-    assert (ours.embed_texts(texts) == reference.embed_texts(texts)).all()
+    np.testing.assert_allclose(ours.embed_images(pixels), reference.embed_images(pixels), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours.embed_texts(texts), reference.embed_texts(texts), rtol=0, atol=1e-6)
     features = ours.features(pixels)
-    assert (ours.itm_logits(features, texts) == reference.itm_logits(features, texts)).all()
+    np.testing.assert_allclose(
+        ours.itm_logits(features, texts), reference.itm_logits(features, texts), rtol=0, atol=1e-6
+    )
 
 
 def test_transformers_reads_the_folder_as_we_do(folder, weights, tmp_path):
@@ -211,7 +213,9 @@ def test_padding_of_the_word_table_changes_no_logit(folder, weights, tmp_path):
     assert (config["vocab_size"], config["bos_token_id"], config["enc_token_id"]) == (128, words, words + 1)
     features = ours.features(np.random.default_rng(2).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8))
     texts = ["a car at night", "bus"]
-    assert (ours.itm_logits(features, texts) == reference.itm_logits(features, texts)).all()
+    np.testing.assert_allclose(
+        ours.itm_logits(features, texts), reference.itm_logits(features, texts), rtol=0, atol=1e-6
+    )
 
 
 def test_dec_and_enc_among_the_words_are_those(folder, weights, tmp_path):

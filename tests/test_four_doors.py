@@ -84,8 +84,14 @@ def found(rows):
     return [(row.image, row.version) for row in rows]
 
 
-def best(rows, score, k=K):
-    return [(row["image"], row["version"]) for row in sorted(rows, key=score, reverse=True)[:k]]
+def assert_best(answer, rows, score, k=K):
+    """The k best of these rows, in their order. Two whose scores are less than 1e-6 apart may change places: float32
+    rounds as a batch's size, and where its numbers lie in memory, make it."""
+    scores = {(row["image"], row["version"]): score(row) for row in rows}
+    assert len(set(found(answer))) == len(answer)
+    np.testing.assert_allclose(
+        [scores[key] for key in found(answer)], sorted(scores.values(), reverse=True)[:k], rtol=0, atol=1e-6
+    )
 
 
 def rank(scores, text):
@@ -146,7 +152,7 @@ def test_the_rows_are_the_protocols(session, rows, scores, text, tiny_model, doo
     candidates = nearest(allowed(kept, load(str(tiny_model)).label, rows), text, N)
     answer, scored = door(session, where)
     score = rank(scores, text) if door in SEARCHES else lambda row: scores[row["image"]][0]
-    assert found(answer) == best(candidates, score)
+    assert_best(answer, candidates, score)
     assert scored in (N, None) and len(candidates) == N
     if door in SEARCHES:
         wanted = sorted(map(score, candidates), reverse=True)[:K]
@@ -156,11 +162,11 @@ def test_the_rows_are_the_protocols(session, rows, scores, text, tiny_model, doo
 @pytest.mark.parametrize("door", SEARCHES)
 def test_all_candidates_are_the_same_rows(session, rows, scores, text, tiny_model, door):
     candidates = nearest(allowed(rows, load(str(tiny_model)).label), text, N)
-    assert found(door(session, "true", k=N)[0]) == best(candidates, rank(scores, text), N)
+    assert_best(door(session, "true", k=N)[0], candidates, rank(scores, text), N)
     everything = allowed(rows, load(str(tiny_model)).label)
     answer, scored = door(session, "true", k=100, n=0)
     assert len(answer) == len(everything) and scored in (len(everything), None)
-    assert sorted(found(answer)) == sorted(best(everything, rank(scores, text), 100))
+    assert_best(answer, everything, rank(scores, text), 100)
 
 
 @pytest.mark.slow
@@ -193,7 +199,7 @@ def test_one_per_gives_k_groups_where_there_are_k(session, rows, scores, text, t
     for row in sorted(candidates, key=score):
         of_group[row["sequence_id"]] = row
     assert len(answer) == min(k, 6) and scored == len(candidates)
-    assert found(answer) == best(of_group.values(), score, k)
+    assert_best(answer, of_group.values(), score, k)
 
 
 def towards(row, text):

@@ -93,7 +93,7 @@ def first_rates(rows: np.ndarray) -> np.ndarray:
 def plan(seen: Seen, promise: Promise) -> Plan | None:
     """None where to prove a bound is expected to take as many labels as it saves."""
     cuts, cell = cells(seen.rows)
-    if len(cuts) == 0 or promise.odds <= 0:
+    if len(cuts) == 0 or promise.odds <= 0 or not seen.labelled.any():
         return None
     return _Design(seen, promise, cuts, cell).best()
 
