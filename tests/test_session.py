@@ -43,6 +43,16 @@ def test_errors_name_the_key_the_value_and_the_mend(key, value, message):
     assert message in str(error.value)
 
 
+def test_an_import_loads_nothing_that_a_connect_client_lacks():
+    lacking = "torch transformers tokenizers safetensors PIL cachetools jinja2 click rich sqlglot"
+    code = (
+        "import sys, blip_udfs, blip_udfs.functions; "
+        f"sys.exit(' '.join(name for name in '{lacking}'.split() if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_import_and_catalog_load_no_model_code():
     code = (
         "import sys, blip_udfs, blip_udfs.functions; from blip_udfs.spark.catalog import manifest; manifest(); "

@@ -13,20 +13,11 @@ from PIL import Image
 
 from blip_udfs.files.carried import named
 from blip_udfs.files.doors import limit
+from blip_udfs.files.formats import FORMATS, KNOWN_FORMATS
 from blip_udfs.files.sources import ImageError
 
 __all__ = ["KNOWN_FORMATS", "ImageError", "decode", "image_error", "normalise", "pixels"]
 
-FORMATS = {  # Pillow's name: people's, and how names of such files end
-    "JPEG": ("JPEG", "jpg", "jpeg"),
-    "PNG": ("PNG", "png"),
-    "WEBP": ("WebP", "webp"),
-    "BMP": ("BMP", "bmp"),
-    "TIFF": ("TIFF", "tif", "tiff"),
-    "GIF": ("GIF", "gif"),
-}
-SUFFIXES = tuple(suffix for _, *suffixes in FORMATS.values() for suffix in suffixes)
-KNOWN_FORMATS = " or".join(", ".join(name for name, *_ in FORMATS.values()).rsplit(",", 1))  # JPEG, PNG, ... or GIF
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 274, 258, 262, 339  # tags of EXIF and TIFF
 NUMBERS = {1: "unsigned", 2: "signed", 3: "floating-point"}  # what TIFF's SampleFormat means
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # BLIP_MAX_IMAGE_PIXELS decides

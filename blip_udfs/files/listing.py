@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from blip_udfs.files.images import SUFFIXES
+from blip_udfs.files.formats import SUFFIXES
 from blip_udfs.files.records import once_text
 from blip_udfs.files.sources import file_system, local_path, split_scheme
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blip_udfs.files.dataset import FILE, Column, Dataset
-from blip_udfs.files.images import SUFFIXES
+from blip_udfs.files.formats import SUFFIXES
 from blip_udfs.files.listing import Tree
 
 if TYPE_CHECKING:

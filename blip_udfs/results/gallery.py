@@ -8,16 +8,17 @@ import html
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.results.cards import FRAME, SKY, Card
-from blip_udfs.results.sheet import sheet
 
 if TYPE_CHECKING:
     from PIL import Image
     from pyspark.sql import DataFrame
 
+PACKAGES = {"PIL": "Pillow", "jinja2": "Jinja2"}
 MOST_ROWS = 200
 MOST_BYTES = 9_000_000  # of a page's pictures in base64: with its text the page stays under 10 MB
 # a picture's longest side in pixels and its JPEG quality, the best first: what fits in the page is taken
@@ -76,6 +77,8 @@ class Gallery:
 
     def sheet(self, columns: int = 3, width: int = 400) -> Image.Image:
         """All sections as one picture, `columns` images of `width` pixels a row, each section under its title."""
+        from blip_udfs.results.sheet import sheet
+
         return sheet(self.sections, columns, width)
 
     def jpeg(self, columns: int = 3, width: int = 300) -> bytes:
@@ -93,11 +96,20 @@ def gallery(df: DataFrame, title: str = "blip_udfs", note: str = "") -> Gallery:
     machine can read); shows `score` and the ONCE columns that are there. In place of an image that does not decode
     stands the reason.
 
-    Raises ValueError without an `image` column.
+    Raises ValueError without an `image` column, ImportError in a Python without Pillow or Jinja2, as a Connect client's
+    may be.
     """
+    check_packages()
     if "image" not in df.columns:
         raise ValueError(f"gallery: expected a column image, got {', '.join(df.columns)}; select it, or rename yours")
     return Gallery(title, note).add(df, title)
+
+
+def check_packages() -> None:
+    if missing := [name for module, name in PACKAGES.items() if find_spec(module) is None]:
+        raise ImportError(
+            f"gallery: expected Pillow and Jinja2 in this Python, got no {missing[0]}; pip install pillow jinja2"
+        )
 
 
 def with_files(df: DataFrame) -> DataFrame:

@@ -19,6 +19,7 @@ from blip_udfs.files.doors import limit
 from blip_udfs.files.images import ImageError, image_error, pixels
 from blip_udfs.files.sources import ClosedError
 from blip_udfs.spark import handed
+from blip_udfs.spark.parts import PARTS
 from blip_udfs.spark.settings import Settings
 
 if TYPE_CHECKING:
@@ -295,9 +296,6 @@ def logits_of(model: Model, settings: Settings, image: np.ndarray, texts: list[s
 
 def as_probabilities(model: Model, logits: list[np.ndarray | None]) -> list[float | None]:
     return [None if row is None else float(model.match_probability(row[None])[0]) for row in logits]
-
-
-PARTS = ("embedding", "features", "probabilities", "logits", "probabilities_of_many")
 
 
 def as_frame(rows: pd.Series) -> pd.DataFrame:

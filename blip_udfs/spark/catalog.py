@@ -21,7 +21,7 @@ from pyspark.sql.types import (
 )
 
 from blip_udfs.files.once import ONCE
-from blip_udfs.spark import batches
+from blip_udfs.spark.parts import PARTS
 from blip_udfs.spark.sql_function import IMAGE, TEXT, TEXTS, VECTOR_A, VECTOR_B, Parameter, SqlFunction
 
 BAD_IMAGE = (
@@ -210,7 +210,7 @@ blip_together = SqlFunction(
         [
             StructField(part, of)
             for part, of in zip(
-                batches.PARTS,
+                PARTS,
                 (
                     ArrayType(FloatType()),
                     BinaryType(),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import DataType, StructType
 
-from blip_udfs.files.images import KNOWN_FORMATS
-from blip_udfs.spark import lines, pages, worker
+from blip_udfs.files.formats import KNOWN_FORMATS
+from blip_udfs.spark import lines, pages
 from blip_udfs.spark.extension import has_extension
 from blip_udfs.spark.settings import Settings
 
@@ -57,13 +57,17 @@ class SqlFunction:
 
     @property
     def evaluate(self) -> Callable:
-        """What a worker runs: the function of this name in `worker`."""
+        """What a worker runs: the function of this name in `worker`, which needs what a client may lack."""
+        from blip_udfs.spark import worker
+
         return getattr(worker, self.name)
 
     def udf(self, settings: Settings | None = None) -> Any:
         """As a Spark user-defined function: pandas over iterators of batches, which needs an argument; else plain.
         Without `settings` it computes with those that its task is handed."""
         from pyspark.sql import functions as F
+
+        from blip_udfs.spark import worker
 
         # without useArrow the kind would be what the active session says, and the jar compiled anew for another one
         make: Callable = F.pandas_udf if self.parameters else partial(F.udf, useArrow=False)
