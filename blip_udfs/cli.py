@@ -146,7 +146,8 @@ def evaluate(
     report(source, images, split, count, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "itm", "features", "search", "many", "cascade", "memory", "startup", "profile", "codecs", "idle"]
+SPEED = ["embed", "read", "itm", "features", "search", "many", "cascade"]
+BENCH = [*SPEED, "memory", "startup", "profile", "codecs", "idle"]
 
 
 @main.command()
@@ -255,6 +256,13 @@ WAREHOUSE = click.option(
     "--format", "table_format", default="parquet", show_default=True, help="Of a new table: parquet, delta, iceberg."
 )
 @click.option("--location", help="Folder of a new table; without it, in the warehouse.")
+@click.option(
+    "--continuous",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Go on, and look for images every so many seconds, until SIGTERM, Ctrl-C or the end of --for.",
+)
+@click.option("--for", "lasting", type=click.FloatRange(min=0), metavar="SECONDS", help="End after so many seconds.")
 @click.option("--model", default="demo", show_default=True, help="As spark.blip.model.")
 @click.option(
     "--events", type=click.File("a"), help="File to which the job's events are appended, a line of JSON each."
@@ -271,9 +279,11 @@ def embed(
     master: str,
     warehouse: Path,
     verbose: bool,
+    lasting: float | None,
     **options: Any,
 ) -> None:
     """Embed the images of a tree, or of any table, that --table has not; run it again after a kill or for new ones."""
+    from blip_udfs.job.follow import until_told
     from blip_udfs.job.progress import Bar
     from blip_udfs.job.progress import told as in_words
 
@@ -281,6 +291,8 @@ def embed(
     if images is None or (source and from_table) or bool(from_table) != bool(key):
         raise click.UsageError("expected --source TREE, or --from TABLE with --key COLUMNS")
     spark = session("embed", model, warehouse, master)
+    if options["continuous"] or lasting is not None:
+        options["until"] = until_told(lasting)
     try:
         with told(verbose), Bar(log=events) as bar:
             summary = embed_images(spark, images, key=key or (), on_event=bar, **options)
