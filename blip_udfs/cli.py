@@ -19,9 +19,10 @@ from blip_udfs.draw.size import Size
 from blip_udfs.files import ours
 from blip_udfs.files.known import DATASETS
 from blip_udfs.spark.flags import spark_flags
+from blip_udfs.spark.shell import session
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    pass
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -132,7 +133,8 @@ def evaluate(
     report(source, images, split, count, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "itm", "features", "search", "many", "cascade", "memory", "startup", "profile", "codecs", "idle"]
+SPEED = ["embed", "read", "itm", "features", "search", "many", "cascade"]
+BENCH = [*SPEED, "memory", "startup", "profile", "codecs", "idle"]
 
 
 @main.command()
@@ -241,6 +243,13 @@ WAREHOUSE = click.option(
     "--format", "table_format", default="parquet", show_default=True, help="Of a new table: parquet, delta, iceberg."
 )
 @click.option("--location", help="Folder of a new table; without it, in the warehouse.")
+@click.option(
+    "--continuous",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Go on, and look for images every so many seconds, until SIGTERM, Ctrl-C or the end of --for.",
+)
+@click.option("--for", "lasting", type=click.FloatRange(min=0), metavar="SECONDS", help="End after so many seconds.")
 @click.option("--model", default="demo", show_default=True, help="As spark.blip.model.")
 @click.option(
     "--events", type=click.File("a"), help="File to which the job's events are appended, a line of JSON each."
@@ -257,9 +266,11 @@ def embed(
     master: str,
     warehouse: Path,
     verbose: bool,
+    lasting: float | None,
     **options: Any,
 ) -> None:
     """Embed the images of a tree, or of any table, that --table has not; run it again after a kill or for new ones."""
+    from blip_udfs.job.follow import until_told
     from blip_udfs.job.progress import Bar
     from blip_udfs.job.progress import told as in_words
 
@@ -267,24 +278,14 @@ def embed(
     if images is None or (source and from_table) or bool(from_table) != bool(key):
         raise click.UsageError("expected --source TREE, or --from TABLE with --key COLUMNS")
     spark = session("embed", model, warehouse, master)
+    if options["continuous"] or lasting is not None:
+        options["until"] = until_told(lasting)
     try:
         with told(verbose), Bar(log=events) as bar:
             summary = embed_images(spark, images, key=key or (), on_event=bar, **options)
         click.echo(in_words(summary))
     finally:
         spark.stop()
-
-
-def session(
-    command: str, model: str, warehouse: Path | None, master: str = "local[*]", **settings: str
-) -> SparkSession:
-    """A session of a command; with a warehouse, one that knows the tables made by `blip-udfs sql`."""
-    from blip_udfs.spark.session import start
-    from blip_udfs.spark.shell import persistent
-
-    quiet = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
-    every = quiet | settings | (persistent(warehouse) if warehouse else {})
-    return start(command, master, every, tables=warehouse is not None)
 
 
 @main.command(context_settings=TOOL, add_help_option=False)

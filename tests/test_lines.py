@@ -51,3 +51,15 @@ def test_a_query_of_every_spark(spark, tables, name):
     assert rows
     if folder := os.environ.get("BLIP_ROWS"):
         (Path(folder) / f"{name}.json").write_text(json.dumps([list(row) for row in rows]))
+
+
+def test_a_stored_view_calls_our_functions(spark, tables, once_tree):
+    query = f"SELECT frame_id, camera, blip_itm(image, 'a bus') AS score FROM read_once('{once_tree}')"
+    spark.sql(f"CREATE OR REPLACE VIEW view_on_line AS {query}")
+    try:
+        stored = spark.sql("SELECT * FROM view_on_line ORDER BY 1, 2").collect()
+        expected = spark.sql(f"{query} ORDER BY 1, 2").collect()
+        assert [row[:2] for row in stored] == [row[:2] for row in expected] != []
+        assert [row.score for row in stored] == pytest.approx([row.score for row in expected], abs=1e-6)
+    finally:
+        spark.sql("DROP VIEW view_on_line")

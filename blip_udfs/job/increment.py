@@ -41,6 +41,26 @@ def compare(
     return both.select(*names(tables.compared), F.lit(model).alias("model"), next_version, "status")
 
 
+FIELDS = {
+    "new": "new",
+    "changed": "changed",
+    "failed": "failed_before",
+    "deleted": "deleted",
+    "done": "done_before",
+}
+
+
+def counts(images: DataFrame) -> dict[str, int]:
+    """How many images of `compare` have each status."""
+    found = {row["status"]: row["count"] for row in images.groupBy("status").count().collect()}
+    return {field: found.get(status, 0) for status, field in FIELDS.items()}
+
+
+def nothing() -> dict[str, int]:
+    """`counts` of no images."""
+    return dict.fromkeys(FIELDS.values(), 0)
+
+
 def stamp(tables: Tables) -> Column:
     """What tells an image from what it was: the same struct of a source's row and of the table's."""
     from pyspark.sql import functions as F

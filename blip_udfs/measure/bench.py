@@ -132,6 +132,33 @@ def embed(folder: Path, rounds: int) -> list[Result]:
     return interleaved("embed", "images/s", len(files), ways, rounds)
 
 
+def read(folder: Path, rounds: int, sequences: int = 50) -> list[Result]:
+    """The bundled model, which takes little time itself, over local JPEG files of 960x510 px in the job's batches: read
+    by the workers, and by Spark, whose JVM hands them over. Raises ValueError where Spark does not read."""
+    from blip_udfs.job.embed import IMAGES_A_TASK
+    from blip_udfs.job.increment import setting
+
+    root, spark = drawn(folder, sequences, 5, (960, 510)), session(folder, "demo")
+    files = [(f"file:{file.resolve()}",) for file in sorted((root / "data").rglob("*.jpg"))]
+    paths = spark.createDataFrame(files, "image STRING").repartition(os.cpu_count() or 1)
+    paths.localCheckpoint().createOrReplaceTempView("to_read")
+
+    def embedded(reader: str) -> None:
+        with setting(spark, "spark.blip.read", reader):
+            images = spark.sql("SELECT blip_image_embed(image) FROM to_read")
+            plan = images._jdf.queryExecution().optimizedPlan().toString()
+            if ("blip_file(" in plan) != (reader == "spark"):
+                raise ValueError(f"spark.blip.read = {reader}: another reads, by the plan {plan}")
+            images.write.format("noop").mode("overwrite").save()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "read by the workers": partial(embedded, "worker"),
+        "read by Spark": partial(embedded, "spark"),
+    }
+    with setting(spark, "spark.sql.execution.arrow.maxRecordsPerBatch", str(IMAGES_A_TASK)):
+        return interleaved("embed JPEGs of 960x510 px, bundled model", "images/s", len(files), ways, rounds)
+
+
 def itm(folder: Path, rounds: int, rows: int = 256) -> list[Result]:
     """One sentence and the stored patch features of as many images as the cascade has candidates, through SQL; a
     quarter of them, for less waiting, by transformers in batches of 32, and row by row."""
@@ -277,6 +304,7 @@ def cascade(folder: Path, rounds: int) -> list[Result]:
 
 SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "embed": embed,
+    "read": read,
     "itm": itm,
     "features": features,
     "search": search,

@@ -2,10 +2,7 @@ package org.apache.spark.sql.blip
 
 import org.apache.spark.SparkThrowable
 import org.apache.spark.sql.Column
-import org.apache.spark.sql.catalyst.FunctionIdentifier
-import org.apache.spark.sql.catalyst.analysis.{FunctionRegistry, TableFunctionRegistry}
-import org.apache.spark.sql.catalyst.expressions.{Expression, ExpressionInfo, RaiseError}
-import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
+import org.apache.spark.sql.catalyst.expressions.{Expression, RaiseError}
 import org.apache.spark.sql.types.DataType
 
 /** Spark 3.5 has one kind of session. */
@@ -18,17 +15,6 @@ package object shims {
 }
 
 trait SparkShims {
-  /** Spark 3.5 takes an extension's functions for temporary ones, which no persistent view may call. */
-  def known(function: (FunctionIdentifier, ExpressionInfo, Seq[Expression] => Expression)): Unit =
-    if (!FunctionRegistry.builtin.functionExists(function._1)) {
-      FunctionRegistry.builtin.registerFunction(function._1, function._2, function._3)
-    }
-
-  def knownTable(function: (FunctionIdentifier, ExpressionInfo, Seq[Expression] => LogicalPlan)): Unit =
-    if (!TableFunctionRegistry.builtin.functionExists(function._1)) {
-      TableFunctionRegistry.builtin.registerFunction(function._1, function._2, function._3)
-    }
-
   /** PATH_NOT_FOUND and the like: what an error is of. */
   def condition(error: SparkThrowable): String = error.getErrorClass
 

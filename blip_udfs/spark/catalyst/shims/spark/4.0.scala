@@ -2,9 +2,7 @@ package org.apache.spark.sql.blip
 
 import org.apache.spark.SparkThrowable
 import org.apache.spark.sql.Column
-import org.apache.spark.sql.catalyst.FunctionIdentifier
-import org.apache.spark.sql.catalyst.expressions.{CreateMap, Expression, ExpressionInfo, Literal, RaiseError}
-import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
+import org.apache.spark.sql.catalyst.expressions.{CreateMap, Expression, Literal, RaiseError}
 import org.apache.spark.sql.classic.ExpressionUtils
 import org.apache.spark.sql.types.DataType
 
@@ -18,10 +16,6 @@ package object shims {
 }
 
 trait SparkShims {
-  /** Persistent views may call an extension's functions. */
-  def known(function: (FunctionIdentifier, ExpressionInfo, Seq[Expression] => Expression)): Unit = ()
-  def knownTable(function: (FunctionIdentifier, ExpressionInfo, Seq[Expression] => LogicalPlan)): Unit = ()
-
   /** PATH_NOT_FOUND and the like: what an error is of. */
   def condition(error: SparkThrowable): String = error.getCondition
 
