@@ -8,6 +8,7 @@ from blip_udfs.results.find_all import find_all
 from blip_udfs.results.gallery import gallery
 from blip_udfs.results.moments import intervals
 from blip_udfs.results.search import search
+from blip_udfs.results.watch import watch
 from blip_udfs.spark.session import builder, configure, register
 
 __version__ = (Path(__file__).parent / "VERSION").read_text().strip()
@@ -22,4 +23,5 @@ __all__ = [
     "read_once",
     "register",
     "search",
+    "watch",
 ]

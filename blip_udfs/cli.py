@@ -14,28 +14,15 @@ from rich.console import Console
 
 from blip_udfs import __version__
 from blip_udfs import embed as embed_images
+from blip_udfs import watch as watch_table
+from blip_udfs.draw.size import Size
 from blip_udfs.files import ours
 from blip_udfs.files.known import DATASETS
 from blip_udfs.spark.flags import spark_flags
+from blip_udfs.spark.shell import session
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-
-class Size(click.ParamType):
-    """960x510 -> (960, 510)."""
-
-    name = "WIDTHxHEIGHT"
-
-    def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        width, _, height = value.lower().partition("x")
-        if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-            self.fail(f"expected WIDTHxHEIGHT such as 960x510, got {value}", param, ctx)
-        return int(width), int(height)
+    pass
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,7 +139,8 @@ def evaluate(
     return report(source, images, split, count or 1000, numbers, full, sentences, model, out)
 
 
-BENCH = ["embed", "itm", "features", "search", "many", "cascade", "memory", "startup", "profile", "codecs", "idle"]
+SPEED = ["embed", "read", "itm", "features", "search", "many", "cascade"]
+BENCH = [*SPEED, "memory", "startup", "profile", "codecs", "idle"]
 
 
 @main.command()
@@ -261,6 +249,13 @@ WAREHOUSE = click.option(
     "--format", "table_format", default="parquet", show_default=True, help="Of a new table: parquet, delta, iceberg."
 )
 @click.option("--location", help="Folder of a new table; without it, in the warehouse.")
+@click.option(
+    "--continuous",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Go on, and look for images every so many seconds, until SIGTERM, Ctrl-C or the end of --for.",
+)
+@click.option("--for", "lasting", type=click.FloatRange(min=0), metavar="SECONDS", help="End after so many seconds.")
 @click.option("--model", default="demo", show_default=True, help="As spark.blip.model.")
 @click.option(
     "--events", type=click.File("a"), help="File to which the job's events are appended, a line of JSON each."
@@ -277,9 +272,11 @@ def embed(
     master: str,
     warehouse: Path,
     verbose: bool,
+    lasting: float | None,
     **options: Any,
 ) -> None:
     """Embed the images of a tree, or of any table, that --table has not; run it again after a kill or for new ones."""
+    from blip_udfs.job.follow import until_told
     from blip_udfs.job.progress import Bar
     from blip_udfs.job.progress import told as in_words
 
@@ -287,24 +284,14 @@ def embed(
     if images is None or (source and from_table) or bool(from_table) != bool(key):
         raise click.UsageError("expected --source TREE, or --from TABLE with --key COLUMNS")
     spark = session("embed", model, warehouse, master)
+    if options["continuous"] or lasting is not None:
+        options["until"] = until_told(lasting)
     try:
         with told(verbose), Bar(log=events) as bar:
             summary = embed_images(spark, images, key=key or (), on_event=bar, **options)
         click.echo(in_words(summary))
     finally:
         spark.stop()
-
-
-def session(
-    command: str, model: str, warehouse: Path | None, master: str = "local[*]", **settings: str
-) -> SparkSession:
-    """A session of a command; with a warehouse, one that knows the tables made by `blip-udfs sql`."""
-    from blip_udfs.spark.session import start
-    from blip_udfs.spark.shell import persistent
-
-    quiet = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
-    every = quiet | settings | (persistent(warehouse) if warehouse else {})
-    return start(command, master, every, tables=warehouse is not None)
 
 
 @main.command(context_settings=TOOL, add_help_option=False)
@@ -367,6 +354,29 @@ def search(
         spark.stop()
     if page and opened:
         click.launch(str(page))
+
+
+@main.command()
+@spark_flags
+@click.option("--queries", required=True, metavar="TABLE", help="Of name and sentence, and of min_score and k if any.")
+@click.option("--table", default="once_embeddings", show_default=True, help="What embed keeps.")
+@click.option("--into", default="found", show_default=True, help="Table of what is found, made where it is missing.")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(min=1), help="Rows of a sentence with neither.")
+@click.option("--candidates", default=256, type=click.IntRange(min=0), help="New rows that ITM scores; 0 = all.")
+@click.option("--notify", metavar="COMMAND", help="Run with the number of rows found, where it is not 0.")
+@click.option("--model", default="demo", help="As spark.blip.model.")
+@WAREHOUSE
+@VERBOSE
+def watch(model: str, warehouse: Path, verbose: bool, **asked: Any) -> None:
+    """Search the rows that came since the last run for saved sentences; run it after embed, each night."""
+    spark = session("watch", model, warehouse)
+    try:
+        with told(verbose):
+            done = watch_table(spark, **asked)
+        found = f"{done.found:,} rows found, in {asked['into']}"
+        click.echo(f"{done.batches:,} new batches, {done.sentences:,} sentences: {found}")
+    finally:
+        spark.stop()
 
 
 @main.command(context_settings=TOOL, add_help_option=False)

@@ -17,3 +17,8 @@ SELECT sequence_id, frame_id, camera, weather, period, image,
 FROM once_embeddings
 WHERE weather = 'rainy'
 ORDER BY score DESC LIMIT 3;
+
+-- Saved sentences, the best two of each, in one scan; an image is encoded once for all that it is a candidate of.
+SELECT query, rank, sequence_id, frame_id, camera, weather, period, round(score, 1) AS score
+FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE weather = 'rainy'), k => 2, queries => TABLE(
+  VALUES ('trucks', 'a truck at night'), ('buses', 'a bus in the rain')));

@@ -1,4 +1,4 @@
-"""The command `blip-udfs embed`, started in a process of its own -> what it logged, and what of it can be killed."""
+"""A command such as `blip-udfs embed`, in a process of its own -> what it logged, and what of it can be killed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ COMMAND = str(Path(sys.executable).parent / "blip-udfs")
 
 
 class Run:
-    """One start of the command in `folder`, which keeps its warehouse, events and output."""
+    """One start of a command in `folder`, which keeps its warehouse, output, and the events of embed."""
 
-    def __init__(self, folder: Path, *words: str):
+    def __init__(self, folder: Path, *words: str, command: str = "embed"):
         self.log = folder / "events.jsonl"
         self.before = len(self.events())
-        every = [COMMAND, "embed", "--warehouse", str(folder / "warehouse"), "--events", str(self.log), *words]
+        logged = ["--events", str(self.log)] if command == "embed" else []
+        every = [COMMAND, command, "--warehouse", str(folder / "warehouse"), *logged, *words]
         with (folder / "output").open("a") as output:
             environment = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
             self.process = subprocess.Popen(every, stdout=output, stderr=output, env=environment)

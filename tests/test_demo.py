@@ -61,9 +61,17 @@ def check_searches(tree: Path, rows: list[tuple[str, str, str]]) -> None:
     assert all(each["weather"] == "rainy" for each in seen[6:])
 
 
+def check_saved(printed: str) -> None:
+    """The saved sentences of 3_search.sql, two rows each, of what is rainy."""
+    frame = r" *[|\t]\d{6} *[|\t]\d{13} *[|\t]cam\d\d *[|\t]"
+    found = re.findall(rf"^\|?(\w+) *[|\t](\d){frame}(\w+)", printed, re.MULTILINE)
+    assert found == [(name, str(rank), "rainy") for name in ("trucks", "buses") for rank in (1, 2)]
+
+
 def test_the_demo_finds_what_the_sentences_say(demo):
     folder, printed = demo
     check_searches(folder / "once", ranked(printed))
+    check_saved(printed)
     assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "index.html").read_text().count("data:image/jpeg") == 9
     assert f"Pictures: {Path('demo_output') / 'index.html'}" in printed
@@ -76,6 +84,7 @@ def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     for script in SCRIPTS:
         printed = run("sql", "--warehouse", "store", *variables, "-f", str(ROOT / "sql" / script), cwd=tmp_path)
     check_searches(tree, ranked(printed))
+    check_saved(printed)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]  # nothing is dropped where the user stands
 
 

@@ -119,7 +119,13 @@ def by_search(spark, where, k=K, n=N):
 
 def by_many(spark, where, k=K, n=N):
     df = search(spark.table("at_the_doors"), queries={"it": TEXT}, k=k, candidates=n, where=where)
-    return evaluations(df, "try_blip_itm_logit")
+    return evaluations(df, "try_blip_together")
+
+
+def by_blip_search_of_many(spark, where, k=K, n=N):
+    table, queries = f"TABLE(SELECT * FROM at_the_doors WHERE {where})", f"TABLE(VALUES ('it', '{TEXT}'))"
+    call = f"blip_search({table}, queries => {queries}, k => {k}, candidates => {n})"
+    return evaluations(spark.sql(f"SELECT * FROM {call}"), "try_blip_together")
 
 
 def by_command(spark, where, k=K, n=N):
@@ -130,7 +136,7 @@ def by_command(spark, where, k=K, n=N):
     return answer, None  # it keeps its rows, so that their plan does not tell how they were made
 
 
-SEARCHES = [by_blip_search, by_search, by_many, by_command]
+SEARCHES = [by_blip_search, by_search, by_many, by_blip_search_of_many, by_command]
 WHERE = {
     "true": lambda row: True,
     "camera = 'cam01'": lambda row: row["camera"] == "cam01",
@@ -166,7 +172,7 @@ def test_all_candidates_are_the_same_rows(session, rows, scores, text, tiny_mode
 @pytest.mark.slow
 @pytest.mark.parametrize("partitions", [1, 2, 10, 200])
 @pytest.mark.parametrize("adaptive", ["true", "false"])
-@pytest.mark.parametrize("door", [by_plain_query, by_blip_search, by_search, by_many])
+@pytest.mark.parametrize("door", [by_plain_query, by_blip_search, by_search, by_many, by_blip_search_of_many])
 def test_n_rows_of_the_table_are_scored_whatever_its_partitions(session, rows, door, adaptive, partitions):
     session.conf.set("spark.sql.adaptive.enabled", adaptive)
     session.conf.set("spark.sql.shuffle.partitions", partitions)
@@ -216,7 +222,7 @@ def test_rows_of_other_models_alone_are_an_error_that_names_one(session, rows, t
     assert f"no row has an embedding of the session's model {ours}; they were made by {OTHER}: SET" in str(error.value)
 
 
-@pytest.mark.parametrize("door", [by_blip_search, by_search, by_many])
+@pytest.mark.parametrize("door", [by_blip_search, by_search, by_many, by_blip_search_of_many])
 def test_stored_features_of_another_model_take_no_part(session, rows, tiny_model, tmp_path, door):
     from tests.tiny_model import make
 

@@ -35,6 +35,20 @@ def same(found, expected):
         np.testing.assert_allclose(*scores, atol=1e-5, err_msg=name)
 
 
+def by_sql(session, where, k, candidates, table="at_the_doors"):
+    saved = session.createDataFrame(list(SENTENCES.items()), "name STRING, sentence STRING").coalesce(1)
+    saved.createOrReplaceTempView("saved_sentences")
+    rows = f"TABLE(SELECT * FROM {table} WHERE {where or 'true'})"
+    queries = "TABLE(SELECT name, sentence FROM saved_sentences)"
+    return session.sql(
+        f"SELECT * FROM blip_search(table => {rows}, queries => {queries}, k => {k}, candidates => {candidates})"
+    )
+
+
+def by_search(session, where, k, candidates, table="at_the_doors"):
+    return search(session.table(table), queries=SENTENCES, k=k, candidates=candidates, where=where)
+
+
 @pytest.mark.parametrize(
     ("k", "candidates", "where"),
     [
@@ -43,10 +57,11 @@ def same(found, expected):
         pytest.param(2, 0, None, marks=pytest.mark.slow),
     ],
 )
-def test_the_rows_of_each_are_those_of_its_own_search(session, rows, k, candidates, where):
+@pytest.mark.parametrize("door", [by_search, by_sql])
+def test_the_rows_of_each_are_those_of_its_own_search(session, rows, door, k, candidates, where):
     table = session.table("at_the_doors")
     options = {"k": k, "candidates": candidates, "where": where}
-    df = search(table, queries=SENTENCES, **options)
+    df = door(session, **options)
     assert df.columns == [name for name in table.columns if name != "score"] + ["query", "rank", "score"]
     found, scored = evaluations(df, "try_blip_together")
     same(found, of_each(table, **options))
@@ -56,20 +71,48 @@ def test_the_rows_of_each_are_those_of_its_own_search(session, rows, k, candidat
         assert scored == len(union) < N * len(SENTENCES)  # each image once
 
 
-def test_the_table_is_read_once(session, rows):
-    df = search(session.table("at_the_doors").drop("version"), queries=SENTENCES, k=K, candidates=N)
+@pytest.mark.parametrize("door", [by_search, by_sql])
+def test_the_table_is_read_once(session, rows, door):
+    """A table of images that have versions is read once more for the newest of them."""
+    session.table("at_the_doors").drop("version").createOrReplaceTempView("without_versions")
+    df = door(session, None, K, N, "without_versions")
     df.collect()
     plan = [node.nodeName() for node in nodes(df._jdf.queryExecution().executedPlan())]
     assert len([name for name in plan if name.startswith("Scan parquet")]) == 1, plan
 
 
-@pytest.mark.parametrize("given", ["DataFrame", "name"])
+@pytest.mark.parametrize("given", ["DataFrame", "name", "SQL"])
 def test_sentences_of_a_table(session, rows, given):
-    saved = session.createDataFrame(list(SENTENCES.items()), "name STRING, sentence STRING").coalesce(1)
+    """Found by its columns' names, in whatever order and beside whatever others."""
+    rows = [(5, sentence, name) for name, sentence in SENTENCES.items()]
+    saved = session.createDataFrame(rows, "k INT, sentence STRING, name STRING").coalesce(1)
     saved.createOrReplaceTempView("saved_sentences")
     table = session.table("at_the_doors")
-    asked = saved if given == "DataFrame" else "saved_sentences"
-    same(search(table, queries=asked, k=2, candidates=N).collect(), of_each(table, k=2, candidates=N))
+    if given == "SQL":
+        call = f"blip_search('at_the_doors', queries => 'saved_sentences', k => 2, candidates => {N})"
+        found = session.sql(f"SELECT * FROM {call}").collect()
+    else:
+        asked = saved if given == "DataFrame" else "saved_sentences"
+        found = search(table, queries=asked, k=2, candidates=N).collect()
+    same(found, of_each(table, k=2, candidates=N))
+
+
+def test_sentences_of_a_query_of_ones_own(session, rows):
+    """A CTE, a view over the search, a sentence that is a constant; the score of each is its own search's."""
+    table = session.table("at_the_doors")
+    own = {name: search(table, SENTENCES[name], k=2, candidates=N).collect() for name in ("bus", "rain")}
+    cte = "WITH saved AS (SELECT 'bus' AS name, 'a bus' AS sentence UNION ALL VALUES ('rain', 'a car in the rain'))"
+    call = f"blip_search('at_the_doors', queries => TABLE(saved), k => 2, candidates => {N})"
+    found = session.sql(f"{cte} SELECT * FROM {call}").collect()
+    same(sorted(found, key=lambda row: row["query"]), own)
+    one = "TABLE(SELECT 'bus' AS name, 'a bus' AS sentence)"
+    session.sql(
+        "CREATE OR REPLACE TEMPORARY VIEW of_one AS SELECT * FROM "
+        f"blip_search('at_the_doors', queries => {one}, k => 2, candidates => {N})"
+    )
+    same(session.sql("SELECT * FROM of_one ORDER BY rank").collect(), {"bus": own["bus"]})
+    joined = session.sql("SELECT a.image FROM of_one a JOIN of_one b ON a.image = b.image AND a.rank = b.rank")
+    assert joined.count() == 2
 
 
 def test_a_session_without_the_jar_gives_the_same(session, rows, monkeypatch):
@@ -96,7 +139,7 @@ def test_of_an_image_that_does_not_decode_the_score_is_null_and_it_is_last(sessi
     [
         ({"queries": {}}, "queries: expected one sentence or more, got none"),
         ({"queries": {"a": None}}, "queries: expected a name and a sentence, got 'a' and None"),
-        ({"queries": "at_the_doors"}, "queries: expected two columns, name and sentence, got image, embedding, "),
+        ({"queries": "at_the_doors"}, "queries: expected the columns name and sentence, got image, embedding, "),
         ({"queries": {"a": "a bus"}, "query": "a car"}, "queries: expected no query beside them"),
         ({"queries": {"a": "a bus"}, "one_per": "camera"}, "queries: expected no one_per beside them"),
         ({"queries": {"a": "a bus"}, "k": 0}, "k: expected 1 or more rows, got 0"),

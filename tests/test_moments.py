@@ -69,7 +69,7 @@ def test_what_has_no_score_or_time_takes_no_part(spark):
     ("words", "message"),
     [
         ({"gap": -1}, "gap: expected 0 seconds or more, got -1"),
-        ({"by": "drive"}, "expected a column drive, the rows have sequence_id, frame_id, timestamp, camera, score"),
+        ({"by": "drive"}, "expected a column drive, the table has sequence_id, frame_id, timestamp, camera, score"),
     ],
 )
 def test_wrong_calls(spark, words, message):

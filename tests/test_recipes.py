@@ -198,6 +198,23 @@ def test_histogram(spark, table, truth):
     assert len(most.share) == -(-60 * most.images // len(truth))
 
 
+def test_saved_searches(spark, table, truth):
+    """The best ten of each, and they are those of `search`."""
+    try:
+        *_, rows = recipe(spark, "saved_searches")
+        saved = {row.name: row.sentence for row in spark.table("saved_searches").collect()}
+    finally:
+        spark.sql("DROP TABLE saved_searches")
+    for name, conditions in (("wet trucks", (TRUCK, RAIN)), ("cyclists", (CYCLIST,))):
+        own = [row for row in rows if row["query"] == name]
+        assert ranked(own) and [row["rank"] for row in own] == list(range(1, 11))
+        assert precision(truth, own, *conditions) >= 0.8
+    found = search(table, queries=saved, k=10, candidates=64).collect()
+    assert [(row["query"], *key) for row, key in zip(found, keys(found), strict=True)] == [
+        (row["query"], *key) for row, key in zip(rows, keys(rows), strict=True)
+    ]
+
+
 def test_the_threshold_is_the_models(spark):
     card = (ROOT / "blip_udfs/demo/model/README.md").read_text()
     (recommended,) = re.findall(r"`blip_itm` > (0\.\d+)", card)

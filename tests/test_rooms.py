@@ -62,9 +62,9 @@ def test_make_lint_runs_it():
         ("results", "reference"),
         ("reference", "demo"),
         ("demo", "cli"),
-        ("job", "results"),  # side by side: neither knows the other
+        ("job", "results"),
         ("files", "draw"),
-        ("measure", "reference"),
+        ("measure", "reference"),  # side by side: neither knows the other
     ],
 )
 def test_an_import_against_the_order_is_named(tmp_path, lower, upper):

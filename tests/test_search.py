@@ -74,7 +74,36 @@ WRONG_CALLS = [
     ("TABLE(SELECT image FROM searched), 'a car'", "expected a column embedding ARRAY<FLOAT>, got image STRING"),
     ("TABLE(SELECT embedding FROM searched), 'a car'", "expected a column image, got embedding ARRAY<FLOAT>"),
     ("'searched', 'a car', top => 3", "blip_search: top: expected an argument of table, query, k, candidates, one_per"),
-    ("'searched'", "WRONG_NUM_ARGS"),
+    ("", "WRONG_NUM_ARGS"),
+    ("'searched'", "blip_search: query: expected a sentence, got NULL"),
+    ("'searched', 'a car', queries => 'saved'", "blip_search: query: expected none beside queries, got one"),
+    (
+        "'searched', queries => TABLE(SELECT 1 AS name, 'a car' AS sentence)",
+        "blip_search: queries: expected the columns name and sentence, STRING, got name INT, sentence STRING",
+    ),
+    ("'searched', queries => 'searched'", "queries: expected the columns name and sentence, STRING, got sequence_id"),
+    ("'searched', queries => CAST(NULL AS STRING)", "queries: expected a table's name or TABLE(SELECT ...), got NULL"),
+    (
+        "'searched', one_per => 'camera', queries => TABLE(VALUES ('a', 'a car'))",
+        "blip_search: one_per: expected none beside queries, got one; search for it alone",
+    ),
+    ("'searched', queries => 'nowhere'", "TABLE_OR_VIEW_NOT_FOUND"),
+    (
+        "'searched', queries => TABLE(VALUES ('a', 'a car'), ('b', NULL))",
+        "blip_search: queries: expected a name and a sentence in each row, got NULL",
+    ),
+    (
+        "'searched', queries => TABLE(VALUES ('a', 'a car'), (NULL, 'a bus'))",
+        "blip_search: queries: expected a name and a sentence in each row, got NULL",
+    ),
+    (
+        "'searched', queries => TABLE(VALUES ('a', 'a car'), ('a', 'a bus'))",
+        "blip_search: queries: expected each name once, got 'a' 2 times",
+    ),
+    (
+        "'searched', queries => TABLE(SELECT 'a' AS name, 'a car' AS sentence WHERE false)",
+        "blip_search: queries: expected one sentence or more, got none",
+    ),
     (
         "'searched; DROP TABLE x', 'a car'",
         "blip_search: table: expected a table's name or TABLE(SELECT ...), got 'searched; DROP TABLE x'",

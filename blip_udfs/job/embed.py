@@ -19,10 +19,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.files import known
 from blip_udfs.job import increment, narrow, rows_of
+from blip_udfs.job.follow import follow
 from blip_udfs.job.store import create, show_current
 from blip_udfs.job.tables import BATCH, Tables, ddl, names
 from blip_udfs.spark.session import register
@@ -81,6 +83,8 @@ def embed(
     images_per_trigger: int | None = None,
     table_format: str = "parquet",
     location: str | None = None,
+    continuous: float | None = None,
+    until: Callable[[], bool] = lambda: False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Summary:
     """Embeds the images of the tree `source` that have no row in `table` for their path, modification time,
@@ -98,20 +102,27 @@ def embed(
     long it takes. `prune`: afterwards deletes the rows of images that were deleted or changed. `prune_models`:
     afterwards deletes rows of other models, once each image has one of this. `skip_similar`: see similar.mark.
     `images_per_trigger`: what is committed at once, so what a kill can cost; without it 1,000, or 64 per core where
-    that is more. `location`: a folder for the table, which a session with another catalog finds again. `on_event`
-    hears dictionaries: planned, working, trigger, pruned, finished.
+    that is more. `location`: a folder for the table, which a session with another catalog finds again.
+    `continuous`: afterwards goes on, and looks for images every so many seconds, of a tree or a table by name. `until`
+    is asked each second whether to end; what is planned then is left for the next run. `on_event` hears dictionaries:
+    planned, working, trigger, pruned, finished.
 
     An image that cannot be embedded keeps its row, with NULL for the embedding and the reason in `error`. Raises
     ValueError for a table of other columns, for `prune_models` while images are missing, and for a Connect session.
     """
-    if type(spark).__module__.startswith("pyspark.sql.connect"):
+    increment.check_classic(spark, "embed")
+    if continuous is not None and (dry_run or continuous <= 0 or not isinstance(source, str)):
         raise ValueError(
-            "embed: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs embed"
+            "continuous: expected a number of seconds above 0, no dry_run, and a tree or a table's or view's name, for "
+            "a DataFrame lists its files once"
         )
-    if key or not isinstance(source, str):
-        tables = Tables(rows_of.dataset(spark, source, key, image, stamp, partition_by, columns))
-    else:
-        tables = Tables(known.dataset(dataset))
+
+    def tables() -> Tables:
+        if key or not isinstance(source, str):
+            return Tables(rows_of.dataset(spark, source, key, image, stamp, partition_by, columns))
+        return Tables(known.dataset(dataset))
+
+    of_source = tables()
     named = source if isinstance(source, str) else "the DataFrame"
     register(spark)
     from blip_udfs.spark import catalog as BF
@@ -119,15 +130,16 @@ def embed(
     model = spark.range(1).select(BF.blip_model()).collect()[0][0]
     at_once = images_per_trigger or max(IMAGES_A_TRIGGER, IMAGES_A_TASK * spark.sparkContext.defaultParallelism)
     settings = Settings.of_session(spark)
-    job = Job(spark, tables, named, table, where, retry_failed, skip_similar, at_once, model, settings, on_event)
+    job = Job(spark, of_source, named, table, where, retry_failed, skip_similar, at_once, model, settings, on_event)
+    job.until = until
     with (
         increment.setting(spark, "spark.sql.files.maxPartitionNum", str(LISTING_TASKS * job.cores)),
         increment.setting(spark, "spark.sql.execution.arrow.maxRecordsPerBatch", str(IMAGES_A_TASK)),
     ):
         if dry_run:
             return job.foresee()
-        create(spark, tables, table, table_format, location)
-        summary = job.run(prune, prune_models)
+        create(spark, of_source, table, table_format, location)
+        summary = job.run(prune, prune_models, partial(follow, job, continuous, tables) if continuous else Counter)
     on_event({"event": "finished", **vars(summary)})
     return summary
 
@@ -148,16 +160,19 @@ class Job:
     settings: Settings
     on_event: Callable[[Event], None]
     totals: Counter = field(default_factory=Counter)
+    until: Callable[[], bool] = lambda: False
 
-    def run(self, prune: bool, prune_models: bool) -> Summary:
+    def run(self, prune: bool, prune_models: bool, follow: Callable[[], Counter] = Counter) -> Summary:
         started = time.monotonic()
         increment.finish(self.spark, self.table)
         if (unfinished := self.unfinished()) is not None:
             self.on_event({"event": "resumed", "pending": unfinished})
             self.drain()
-        found = self.plan()
+        found = increment.nothing() if self.until() else self.plan()
         show_current(self.spark, self.tables, self.table)
         self.drain()
+        later = follow()
+        found |= {status: found[status] + later[status] for status in ("new", "changed")}
         pruned = self.prune(prune_models) if prune or prune_models else 0
         show_current(self.spark, self.tables, self.table)
         seconds = round(time.monotonic() - started, 3)
@@ -166,7 +181,7 @@ class Job:
     def foresee(self) -> Summary:
         """What there is to do, and how long that takes at the speed of a few of the images, embedded twice."""
         with self.compared() as images:
-            found, pending = counts(images), self.pending(images)
+            found, pending = increment.counts(images), self.pending(images)
             sample = pending.limit(MEASURED).localCheckpoint()
             seconds = 0.0
             for _ in range(2):  # the first loads the model
@@ -201,22 +216,27 @@ class Job:
             pending = pending.join(rows, identity)
         return pending.select(*names(self.tables.planned))
 
-    def plan(self) -> dict[str, int]:
-        """Writes which images to embed, in the order of the tree; how many there are of each status."""
+    @property
+    def of_table(self) -> bool:
+        """Whether the source is a table's or a view's name, not a tree."""
+        return self.tables.dataset.below is None
+
+    def plan(self, again: bool = False) -> dict[str, int]:
+        """Writes which images to embed, in the order of the tree; how many there are of each status. `again`: nothing
+        is said where there is none."""
         with self.compared() as images:
-            found, pending = counts(images), self.pending(images)
+            found, pending = increment.counts(images), self.pending(images)
             if count := pending.count():
                 ordered = pending.orderBy(*self.tables.dataset.key)
                 files = ordered.write.mode("append").option("maxRecordsPerFile", self.images_per_trigger)
                 files.parquet(f"{self.folder}/plan")
-        self.on_event({"event": "planned", "model": self.model, "pending": count, **found})
+        if count or not again:
+            self.on_event({"event": "planned", "model": self.model, "pending": count, **found})
         return found
 
     @property
     def folder(self) -> str:
-        """Of this model's plan and checkpoint, in the table's own: they are dropped together. Readers skip names that
-        begin with _. What another model's run left waits there for that model's next one."""
-        return f"{increment.described(self.spark, self.table)['Location']}/_embed/{self.model.split('@')[-1]}"
+        return increment.job_folder(self.spark, self.table, self.model)
 
     def unfinished(self) -> int | None:
         """Images of an earlier run's plan that are not in the table; None if there never was a plan."""
@@ -231,7 +251,7 @@ class Job:
                 raise
             return None
         return (
-            plan.withColumn("batch", batch_name())
+            plan.withColumn("batch", increment.batch_name())
             .join(self.stored().select("batch").distinct(), "batch", "left_anti")
             .count()
         )
@@ -240,21 +260,23 @@ class Job:
         """Embeds what is planned and not embedded yet."""
         query = self.start()
         try:
-            while not query.awaitTermination(1):
+            while not query.awaitTermination(1) and not self.until():
                 self.on_event({"event": "working", "images": self.images_under_way(query)})
         finally:
             query.stop()
             self.spark.catalog.refreshTable(self.table)  # the stream's session has written, this one knows the old rows
 
-    def start(self) -> StreamingQuery:
+    def start(self, **trigger: Any) -> StreamingQuery:
         folder = self.folder
+        system, path = increment.hadoop(self.spark, f"{folder}/plan")
+        system.mkdirs(path)  # a stream must find it, though nothing may be planned yet
         plan = (
             self.spark.readStream.schema(ddl(self.tables.planned))
             .option("maxFilesPerTrigger", 1)
             .option("cleanSource", "delete")
         )
-        images = plan.parquet(f"{folder}/plan").withColumn("batch", batch_name())
-        stream = images.writeStream.foreachBatch(self.trigger).trigger(availableNow=True)
+        images = plan.parquet(f"{folder}/plan").withColumn("batch", increment.batch_name())
+        stream = images.writeStream.foreachBatch(self.trigger).trigger(**trigger or {"availableNow": True})
         return stream.option("checkpointLocation", f"{folder}/checkpoint").start()
 
     def trigger(self, images: DataFrame, number: int) -> None:
@@ -360,23 +382,3 @@ class Job:
         count = increment.remove(self.spark, self.tables, self.table, rows.distinct())
         self.on_event({"event": "pruned", "rows": count})
         return count
-
-
-def counts(images: DataFrame) -> dict[str, int]:
-    """How many images of increment.compare have each status."""
-    found = {row["status"]: row["count"] for row in images.groupBy("status").count().collect()}
-    fields = {
-        "new": "new",
-        "changed": "changed",
-        "failed": "failed_before",
-        "deleted": "deleted",
-        "done": "done_before",
-    }
-    return {field: found.get(status, 0) for status, field in fields.items()}
-
-
-def batch_name() -> Column:
-    """Of a plan's file, which no other run gives again: the place of its rows in the table."""
-    from pyspark.sql import functions as F
-
-    return F.substring_index("_metadata.file_name", ".", 1)

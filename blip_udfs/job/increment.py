@@ -41,6 +41,26 @@ def compare(
     return both.select(*names(tables.compared), F.lit(model).alias("model"), next_version, "status")
 
 
+FIELDS = {
+    "new": "new",
+    "changed": "changed",
+    "failed": "failed_before",
+    "deleted": "deleted",
+    "done": "done_before",
+}
+
+
+def counts(images: DataFrame) -> dict[str, int]:
+    """How many images of `compare` have each status."""
+    found = {row["status"]: row["count"] for row in images.groupBy("status").count().collect()}
+    return {field: found.get(status, 0) for status, field in FIELDS.items()}
+
+
+def nothing() -> dict[str, int]:
+    """`counts` of no images."""
+    return dict.fromkeys(FIELDS.values(), 0)
+
+
 def stamp(tables: Tables) -> Column:
     """What tells an image from what it was: the same struct of a source's row and of the table's."""
     from pyspark.sql import functions as F
@@ -94,6 +114,47 @@ def hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
 def exists(spark: SparkSession, path: str) -> bool:
     system, where = hadoop(spark, path)
     return system.exists(where)
+
+
+def touch(spark: SparkSession, path: str) -> None:
+    """Makes an empty file, which is there whole or not at all."""
+    system, where = hadoop(spark, path)
+    system.create(where).close()
+
+
+def job_folder(spark: SparkSession, table: str, model: str) -> str:
+    """Of the model's plan and checkpoint, in the table's own: they are dropped together. Readers skip names that begin
+    with _. What another model's run left waits there for that model's next one."""
+    return f"{described(spark, table)['Location']}/_embed/{model.split('@')[-1]}"
+
+
+def batch_name() -> Column:
+    """Of a plan's file, which no other run gives again: the place of its rows in the table."""
+    from pyspark.sql import functions as F
+
+    return F.substring_index("_metadata.file_name", ".", 1).alias(BATCH.name)
+
+
+def whole_batches(spark: SparkSession, table: str, model: str) -> DataFrame:
+    """The batches of the model's rows, but those of which a killed trigger left a part: fewer rows than are planned. A
+    plan's file is removed some time after its trigger."""
+    from pyspark.sql import functions as F
+
+    there = spark.table(table).where(F.col("model") == model).groupBy(BATCH.name).agg(F.count("*").alias("there"))
+    plan = f"{job_folder(spark, table, model)}/plan"
+    if not exists(spark, plan):
+        return there.select(BATCH.name)
+    planned = spark.read.schema("version INT").parquet(plan).groupBy(batch_name()).agg(F.count("*").alias("planned"))
+    return there.join(planned, BATCH.name, "left").where("planned IS NULL OR there >= planned").select(BATCH.name)
+
+
+def check_classic(spark: SparkSession, command: str) -> None:
+    """Raises ValueError for a Connect client, which has no file system of the driver's."""
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        raise ValueError(
+            f"{command}: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs "
+            f"{command}"
+        )
 
 
 def files(spark: SparkSession, tables: Tables, root: str) -> DataFrame:
@@ -168,8 +229,7 @@ def rewrite(spark: SparkSession, tables: Tables, table: str, rows: DataFrame) ->
     remaining = touched.join(rows, tables.key, "left_anti").select(*spark.table(table).columns)
     remaining.write.mode("overwrite").parquet(f"{beside}/rows")
     places.write.mode("overwrite").parquet(f"{beside}/places")
-    system, whole = hadoop(spark, f"{beside}/{WHOLE}")
-    system.create(whole).close()
+    touch(spark, f"{beside}/{WHOLE}")
     finish(spark, table)
 
 

@@ -132,6 +132,33 @@ def embed(folder: Path, rounds: int) -> list[Result]:
     return interleaved("embed", "images/s", len(files), ways, rounds)
 
 
+def read(folder: Path, rounds: int, sequences: int = 50) -> list[Result]:
+    """The bundled model, which takes little time itself, over local JPEG files of 960x510 px in the job's batches: read
+    by the workers, and by Spark, whose JVM hands them over. Raises ValueError where Spark does not read."""
+    from blip_udfs.job.embed import IMAGES_A_TASK
+    from blip_udfs.job.increment import setting
+
+    root, spark = drawn(folder, sequences, 5, (960, 510)), session(folder, "demo")
+    files = [(f"file:{file.resolve()}",) for file in sorted((root / "data").rglob("*.jpg"))]
+    paths = spark.createDataFrame(files, "image STRING").repartition(os.cpu_count() or 1)
+    paths.localCheckpoint().createOrReplaceTempView("to_read")
+
+    def embedded(reader: str) -> None:
+        with setting(spark, "spark.blip.read", reader):
+            images = spark.sql("SELECT blip_image_embed(image) FROM to_read")
+            plan = images._jdf.queryExecution().optimizedPlan().toString()
+            if ("blip_file(" in plan) != (reader == "spark"):
+                raise ValueError(f"spark.blip.read = {reader}: another reads, by the plan {plan}")
+            images.write.format("noop").mode("overwrite").save()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "read by the workers": partial(embedded, "worker"),
+        "read by Spark": partial(embedded, "spark"),
+    }
+    with setting(spark, "spark.sql.execution.arrow.maxRecordsPerBatch", str(IMAGES_A_TASK)):
+        return interleaved("embed JPEGs of 960x510 px, bundled model", "images/s", len(files), ways, rounds)
+
+
 def itm(folder: Path, rounds: int, rows: int = 256) -> list[Result]:
     """One sentence and the stored patch features of as many images as the cascade has candidates, through SQL; a
     quarter of them, for less waiting, by transformers in batches of 32, and row by row."""
@@ -210,27 +237,34 @@ def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
 
 def many(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
     """The ten rows nearest to each of several sentences, as `search(queries=...)` finds its candidates, beside those of
-    one by a plain ORDER BY: the ratio is how many times longer they take."""
+    one by a plain ORDER BY: the ratio is how many times longer they take. And the same by blip_search in SQL, with the
+    sentences' own embedding, of rows without an image, of which nothing is scored."""
     from blip_udfs.results.candidates import Names, judged
     from blip_udfs.results.many import nearest_of_each, with_sentences
 
-    spark = session(folder, "demo")
+    spark = session(folder, str(base_model(folder / "base")))
     table = spark.read.parquet(str(vectors(folder / f"vectors_{rows}", rows)))
     wanted = np.random.default_rng(1).standard_normal((100, 256), np.float32)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    table.createOrReplaceTempView("vectors")
+    table.selectExpr("id", "CAST(NULL AS STRING) AS image", "embedding").createOrReplaceTempView("vectors")
     literal = f"array({', '.join(f'{value!r}F' for value in wanted[0].tolist())})"
     query = f"SELECT id, blip_similarity(embedding, {literal}) AS similarity FROM vectors"
     names = Names("id", "embedding", None, None, None)
+    texts = [f"sentence {at}" for at in range(len(wanted))]
 
     def nearest(count: int) -> list:
-        texts = [f"sentence {at}" for at in range(count)]
-        among = with_sentences(judged(table, names, ""), names, wanted[:count], texts, 10)
+        among = with_sentences(judged(table, names, ""), names, wanted[:count], texts[:count], 10)
         return nearest_of_each(among, names, 10, count, "").select("id", "blip_asked").collect()
+
+    def by_sql(count: int) -> list:
+        saved = ", ".join(f"('{text}', '{text}')" for text in texts[:count])
+        call = f"blip_search('vectors', queries => TABLE(VALUES {saved}), k => 10, candidates => 10)"
+        return spark.sql(f"SELECT query, rank, id FROM {call}").collect()
 
     ways: dict[str, Callable[[], Any]] = {
         "one sentence, ORDER BY similarity": spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect,
         **{f"{count} sentences in one scan": partial(nearest, count) for count in (1, 10, 100)},
+        **{f"{count} sentences, blip_search in SQL": partial(by_sql, count) for count in (1, 100)},
     }
     return interleaved(f"top 10 of each, of {rows:,} x 256", "scans/s", 1, ways, rounds)
 
@@ -270,6 +304,7 @@ def cascade(folder: Path, rounds: int) -> list[Result]:
 
 SPEED: dict[str, Callable[[Path, int], list[Result]]] = {
     "embed": embed,
+    "read": read,
     "itm": itm,
     "features": features,
     "search": search,

@@ -41,6 +41,11 @@ def kind(field) -> str:
     return field.dataType.simpleString()
 
 
+def check_columns(df: DataFrame, columns: list[str], mend: str = "name another") -> None:
+    if missing := [column for column in columns if column not in df.columns]:
+        raise ValueError(f"expected a column {missing[0]}, the table has {', '.join(df.columns)}; {mend}")
+
+
 def measured(df: DataFrame, names: Names, near: Column, size: int, ours: str, where: str | None = None) -> DataFrame:
     """`judged`, with a row's similarity, NULL where an embedding cannot be compared (NULL, NaN, zero, another length
     than `size`)."""

@@ -14,13 +14,14 @@ from blip_udfs.results.candidates import (
     REFUSED,
     SIMILARITY,
     Names,
+    check_columns,
     coalesced,
     labels_of_others,
     measured,
     none_left,
     quoted,
 )
-from blip_udfs.results.search import check_columns, nearness
+from blip_udfs.results.search import nearness
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

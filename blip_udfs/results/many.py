@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.results import candidates as of_one
-from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names, quoted
+from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names, kind, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -47,9 +47,12 @@ def named(spark: SparkSession, queries: Queries | DataFrame | str) -> dict[str, 
         pairs = list(queries.items())
     else:
         rows = spark.table(queries) if isinstance(queries, str) else queries
-        if len(rows.columns) != 2:
-            raise ValueError(f"queries: expected two columns, name and sentence, got {', '.join(rows.columns)}")
-        pairs = [tuple(row) for row in rows.collect()]
+        pairs = [tuple(row) for row in rows.select(*pair_of(rows)).collect()]
+    return checked_names(pairs)
+
+
+def checked_names(pairs: Sequence[tuple]) -> dict[str, str]:
+    """Names and sentences as a dictionary; ValueError as of `named`."""
     if not pairs:
         raise ValueError("queries: expected one sentence or more, got none")
     for name, sentence in pairs:
@@ -61,6 +64,16 @@ def named(spark: SparkSession, queries: Queries | DataFrame | str) -> dict[str, 
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"queries: expected each name once, {twice!r} is there {names.count(twice)} times")
     return out
+
+
+def pair_of(rows: DataFrame) -> list[str]:
+    """The columns of the names and sentences: those of these names, or the only two. Raises ValueError for others."""
+    there = {name.lower(): quoted(name) for name in rows.columns}
+    if {"name", "sentence"} <= set(there):
+        return [there["name"], there["sentence"]]
+    if len(rows.columns) != 2:
+        raise ValueError(f"queries: expected the columns name and sentence, got {', '.join(rows.columns)}")
+    return [quoted(name) for name in rows.columns]
 
 
 def scored_pairs(
@@ -75,7 +88,7 @@ def scored_pairs(
     names = Names.of(df, image, embedding)
     rows = with_sentences(of_one.judged(df, names, ours, where), names, vectors, texts, candidates)
     chosen = nearest_of_each(rows, names, candidates, len(texts), ours)
-    logits = chosen.withColumn(LOGITS, logits_of_asked(df.sparkSession, image, len(texts)))
+    logits = chosen.withColumn(LOGITS, logits_of_asked(df, image))
     pairs = logits.select("*", F.posexplode(ASKED).alias(AT, PLACE))
     near = F.coalesce(F.col(PLACE)[SIMILARITY], F.lit(-1.0).cast("float"))
     score = (F.get(LOGITS, F.col(AT)) + near).cast("double")
@@ -138,17 +151,16 @@ def nearest_of_each(rows: DataFrame, names: Names, count: int, sentences: int, o
     return each.select(f"{AT}.*", ASKED)
 
 
-def logits_of_asked(spark: SparkSession, image: str, sentences: int) -> Column:
+def logits_of_asked(df: DataFrame, image: str) -> Column:
     """Match logits of an image and the texts of ASKED, in one pass over it; NULL where the image does not decode."""
     from pyspark.sql import functions as F
 
     from blip_udfs.spark import catalog as BF
-    from blip_udfs.spark.extension import has_extension
+    from blip_udfs.spark.by_path import readable
     from blip_udfs.spark.settings import Settings
 
-    if has_extension(spark):  # whose optimizer makes one call of these
-        texts = [F.get(ASKED, F.lit(at))[SENTENCE] for at in range(sentences)]
-        return F.array(*(BF.try_blip_itm_logit(image, text) for text in texts))
-    nothing = F.array().cast("array<array<string>>")
+    spark, is_path = df.sparkSession, kind(df.schema[image]) == "string"
+    given = readable(spark, image, bounded=True) if is_path else F.col(image)
     together = BF.try_blip_together.udf(Settings.of_session(spark))
-    return together(F.col(image), F.lit("logits"), F.col(ASKED)[SENTENCE], nothing)["logits"]
+    nothing = F.array().cast("array<array<string>>")
+    return together(given, F.lit("logits"), F.col(ASKED)[SENTENCE], nothing)["logits"]

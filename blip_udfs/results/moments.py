@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_udfs.results.candidates import quoted
+from blip_udfs.results.candidates import check_columns, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -51,9 +51,7 @@ def intervals(scored: DataFrame, threshold: float, gap: float = 1.0, by: str = "
 def check(scored: DataFrame, gap: float, by: str) -> None:
     if gap < 0:
         raise ValueError(f"gap: expected 0 seconds or more, got {gap}")
-    for name in (by, "timestamp", "score"):
-        if name not in scored.columns:
-            raise ValueError(f"expected a column {name}, the rows have {', '.join(scored.columns)}")
+    check_columns(scored, [by, "timestamp", "score"], "add or rename it")
     for name in ADDED:
         if name in scored.columns:
             raise ValueError(f"the rows have a column {name}, which intervals adds: rename or drop theirs")

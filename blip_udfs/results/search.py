@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from blip_udfs.results.candidates import SIMILARITY, Names, measured
+from blip_udfs.results.candidates import SIMILARITY, Names, check_columns, measured
 from blip_udfs.results.candidates import candidates as chosen_of
 from blip_udfs.results.many import search_many
 
@@ -102,12 +102,6 @@ def check_arguments(df: DataFrame, k: int, candidates: int, columns: list[str]) 
     if candidates < 0:
         raise ValueError(f"candidates: expected 0 (all rows) or more, got {candidates}")
     check_columns(df, columns)
-
-
-def check_columns(df: DataFrame, columns: list[str]) -> None:
-    missing = [column for column in columns if column not in df.columns]
-    if missing:
-        raise ValueError(f"expected a column {missing[0]}, the table has {', '.join(df.columns)}; name another")
 
 
 def check_question(wanted: list[str], unwanted: list[str], like: str | bytes | None, seconds: float | None) -> None:

@@ -171,18 +171,26 @@ blip_search = SqlFunction(
         Parameter(
             "table", ("STRING", "TABLE"), "a table's or view's name, or TABLE(SELECT ...): with image, embedding"
         ),
-        Parameter("query", ("STRING",), "the sentence"),
+        Parameter("query", ("STRING",), "the sentence", default="NULL"),
         Parameter("k", ("INT",), "how many rows", default="10"),
         Parameter("candidates", ("INT",), "rows that ITM scores, the nearest by ITC; 0 = all", default="256"),
         Parameter("one_per", ("STRING",), "a column: of rows with the same value only the best", default="NULL"),
+        Parameter(
+            "queries",
+            ("STRING", "TABLE"),
+            "many in place of query: a table's name or TABLE(SELECT ...), with the columns name and sentence; the rows "
+            "are the k best of each, in one scan, with its name in query, and rank",
+            default="NULL",
+        ),
     ),
     returns=StructType([StructField("score", DoubleType())]),
     usage="The rows of a table that match a sentence best, by BLIP's retrieval protocol in one call: its columns and "
     "score, the match logit + ITC similarity, best first",
-    value="at most k rows; score is NULL, and the row last, where the image does not decode",
+    value="at most k rows, of each sentence; score is NULL, and the row last, where the image does not decode",
     raises=(
-        "IllegalArgumentException when the table has no column image or no embedding ARRAY<FLOAT>, when query is NULL, "
-        "and when k or candidates is no such number",
+        "IllegalArgumentException when the table has no column image or no embedding ARRAY<FLOAT>, when query is NULL "
+        "and there are no queries, when these have no row, a NULL or a name twice, and when k or candidates is no such "
+        "number",
         LONG_TEXT,
         NO_MODEL,
     ),

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from blip_udfs.spark import causes, defaults
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 LOG = Path(__file__).with_name("log4j2.properties")
 FILE = "log4j2.configurationFile"
@@ -93,3 +96,14 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> int:
     if shell.returncode and said:
         sys.stderr.write(f"Error: {said} (--verbose shows the trace)\n")
     return shell.returncode
+
+
+def session(
+    command: str, model: str, warehouse: Path | None, master: str = "local[*]", **settings: str
+) -> SparkSession:
+    """A session of a command; with a warehouse, one that knows the tables made by `blip-udfs sql`."""
+    from blip_udfs.spark.session import start
+
+    quiet = {"spark.log.level": "OFF", "spark.ui.showConsoleProgress": "false", "spark.blip.model": model}
+    every = quiet | settings | (persistent(warehouse) if warehouse else {})
+    return start(command, master, every, tables=warehouse is not None)

@@ -21,6 +21,19 @@ FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE period <> 'night'), '
 --> |000002     |1616007200500|cam01 |cloudy |morning|-4.4 |
 --> +-----------+-------------+------+-------+-------+-----+
 
+-- Each of many saved sentences, in one scan of the table; an image is encoded once for all that it is a candidate of.
+SELECT query, rank, sequence_id, frame_id, camera, round(score, 1) AS score
+FROM blip_search('once_embeddings', k => 2, queries => TABLE(VALUES ('trucks', 'a truck in the rain'),
+                                                                    ('nights', 'a car at night')));
+--> +------+----+-----------+-------------+------+-----+
+--> |query |rank|sequence_id|frame_id     |camera|score|
+--> +------+----+-----------+-------------+------+-----+
+--> |trucks|1   |000000     |1616000000500|cam01 |4.7  |
+--> |trucks|2   |000000     |1616000000000|cam01 |4.6  |
+--> |nights|1   |000004     |1616014400000|cam01 |4.7  |
+--> |nights|2   |000004     |1616014400500|cam01 |4.7  |
+--> +------+----+-----------+-------------+------+-----+
+
 -- A table without embeddings: make them with blip_image_embed.
 SELECT * FROM blip_search('once', 'a truck in the rain');
 --> blip_search: table: expected a column embedding ARRAY<FLOAT>, got sequence_id STRING, frame_id STRING, camera STRING, image STRING, timestamp TIMESTAMP, weather STRING, period STRING, region STRING, split STRING, classes ARRAY<STRING>, counts MAP<STRING, INT>, problem STRING, modified TIMESTAMP, length BIGINT

@@ -51,7 +51,7 @@ object ByPath extends Logging {
     session.sparkContext.broadcast(new SerializableConfiguration(session.sessionState.newHadoopConf()))
 
   /** Whether a batch for the workers has an end before memory has: Spark 3.5 counts rows alone. */
-  private def isBounded(session: SparkSession): Boolean = {
+  def isBounded(session: SparkSession): Boolean = {
     val conf = session.sessionState.conf
     val ofRows = conf.arrowMaxRecordsPerBatch
     val bounded = ofRows > 0 && ofRows <= mostRecords || Option(ConfigEntry.findEntry(bytes)).exists { _ =>

@@ -63,7 +63,7 @@ case class Cost(session: SparkSession) {
   }
 
   private def isOfEach(expression: Expression): Boolean = expression match {
-    case Marked(_, _, ofEach) => ofEach
+    case Marked(_, _, ofEach) => ofEach.isDefined
     case _ => false
   }
 }

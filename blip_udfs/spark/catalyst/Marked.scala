@@ -8,9 +8,10 @@ import org.apache.spark.sql.types.{BooleanType, DataType}
 /**
  * A condition that every row meets: in EXPLAIN it says how many rows are left for ITM.
  *
- * @param child what the rows were chosen by: no rule moves a condition on that below the choice
+ * @param child  what the rows were chosen by: no rule moves a condition on that below the choice
+ * @param ofEach of what there are so many
  */
-case class Marked(child: Expression, count: Int, ofEach: Boolean) extends UnaryExpression {
+case class Marked(child: Expression, count: Int, ofEach: Option[String] = None) extends UnaryExpression {
   override def dataType: DataType = BooleanType
   override def nullable: Boolean = false
   override def foldable: Boolean = false
@@ -19,7 +20,7 @@ case class Marked(child: Expression, count: Int, ofEach: Boolean) extends UnaryE
     code.copy(code = EmptyBlock, isNull = FalseLiteral, value = TrueLiteral)
 
   override def sql: String = toString
-  override def toString: String = s"ITM scores at most $count rows${if (ofEach) " of each group" else ""}"
+  override def toString: String = s"ITM scores at most $count rows${ofEach.fold("")(" of each " + _)}"
 
   override protected def withNewChildInternal(newChild: Expression): Marked = copy(child = newChild)
 }

@@ -30,9 +30,9 @@ case class Nearest(
     val (joined, isOld) = Newest.joined(relation, newest, image, model, columns("version"))
     (joined, Some(isOld))
   }
-  private val product =
+  private lazy val product =
     Alias(If(EqualTo(Size(vector), Size(text)), Shims.innerProduct(vector, text), nothing), "blip_product")()
-  private val near = Alias(usable(product.toAttribute), "blip_similarity")()
+  private lazy val near = Alias(usable(product.toAttribute), "blip_similarity")()
 
   /** Whether an image is patch features of another model, which `ours` cannot read. */
   private val madeByAnother: Option[Expression] = digest.map { digest =>
@@ -52,7 +52,7 @@ case class Nearest(
   }
 
   /** Similarity to the text, NULL where there is none. */
-  val similarity: Attribute = near.toAttribute
+  lazy val similarity: Attribute = near.toAttribute
 
   /** The relation's columns and the similarity, of every row that may be a candidate. */
   def all: LogicalPlan = Project(relation.output :+ similarity, allowed)
@@ -67,7 +67,7 @@ case class Nearest(
     val order = (candidatesFirst ++ before).toSeq :+ SortOrder(similarity, Descending, NullsLast, Nil)
     val first = Limit(Literal(count, IntegerType), Sort(order, global = true, rows))
     val chosen = refused.fold[LogicalPlan](first)(why => checked(first, why.toAttribute))
-    Project(relation.output :+ similarity, Filter(Marked(similarity, count, ofEach = false), chosen))
+    Project(relation.output :+ similarity, Filter(Marked(similarity, count), chosen))
   }
 
   /** The same of the `count` nearest of each group. `once` makes a subquery of a plan. */
@@ -77,7 +77,7 @@ case class Nearest(
     val wide = Project(rows.output ++ made, rows)
     val order = Seq(SortOrder(similarity, Descending, NullsLast, Nil))
     val chosen = first(count, made.map(_.toAttribute), order, wide)
-    Project(relation.output :+ similarity, Filter(Marked(similarity, count, ofEach = true), chosen))
+    Project(relation.output :+ similarity, Filter(Marked(similarity, count, Some("group")), chosen))
   }
 
   /** Whether a row is a candidate; an error, as of `checked`, at a row of another model where no row is one. Rows are
@@ -104,6 +104,27 @@ case class Nearest(
     taken(count, rows, Seq(SortOrder(IsNotNull(best.toAttribute), Descending)))
   }
 
+  /** Of rows that may be candidates, and of those of other models where that is to be said: the sentences of which each
+   * may be among the `count` nearest (0: all), last. */
+  def among(asked: Expression, count: Int): LogicalPlan = {
+    val why = refused.map(_.toAttribute)
+    val wanted = why.map { why => if (count == 0) IsNull(why) else Or(IsNull(why), EqualTo(why, Literal(OTHER))) }
+    val judged = Project(relation.output ++ refused, rows)
+    val nobody = Literal.create(null, IntegerType)
+    val hits = Alias(AmongNearest(vector, why.getOrElse(nobody), asked, count), "blip_pairs")()
+    val numbered = Project(judged.output :+ hits, wanted.fold[LogicalPlan](judged)(Filter(_, judged)))
+    val found = Filter(IsNotNull(hits.toAttribute), numbered)
+    if (count == 0) Project(relation.output :+ hits.toAttribute, found) else found
+  }
+
+  /** Of rows with a sentence's `place` and their similarity to it, the `count` nearest of each. */
+  def firstOfEach(count: Int, place: Attribute, near: Attribute, rows: LogicalPlan): LogicalPlan = {
+    val why = refused.map(_.toAttribute)
+    val order = why.map(SortOrder(_, Ascending, NullsFirst, Nil)).toSeq :+ SortOrder(near, Descending, NullsLast, Nil)
+    val chosen = first(count, Seq(place), order, rows)
+    Filter(Marked(near, count, Some("sentence")), why.fold(chosen)(checked(chosen, _, Seq(place))))
+  }
+
   private def measured: LogicalPlan = {
     val first = Project(relation.output ++ refused :+ product, rows)
     Project(relation.output ++ refused.map(_.toAttribute) :+ near, first)
@@ -123,14 +144,14 @@ case class Nearest(
   private def isOfAnother(model: Expression): Expression = And(isLabel(model), Not(EqualTo(model, ours)))
 
   /** Without what is no candidate; an error that names both models if nothing but rows of another one is left. */
-  private def checked(taken: LogicalPlan, why: Attribute): LogicalPlan = {
+  private def checked(taken: LogicalPlan, why: Attribute, of: Seq[Expression] = one): LogicalPlan = {
     if (labels.isEmpty) Filter(IsNull(why), taken)
     else {
-      val any = Alias(overAll(Max(IsNull(why))), "blip_any")()
-      val other = Alias(overAll(Max(If(EqualTo(why, Literal(OTHER)), Coalesce(labels), noText))), "blip_other")()
+      val any = Alias(overAll(Max(IsNull(why)), of), "blip_any")()
+      val other = Alias(overAll(Max(If(EqualTo(why, Literal(OTHER)), Coalesce(labels), noText)), of), "blip_other")()
       val isWrong = And(Not(any.toAttribute), IsNotNull(other.toAttribute))
       val kept = If(isWrong, failure(other.toAttribute), IsNull(why))
-      Filter(kept, Window(Seq(any, other), one, Nil, taken))
+      Filter(kept, Window(Seq(any, other), of, Nil, taken))
     }
   }
 
@@ -158,7 +179,7 @@ object Nearest {
   /** `name@digest`, as blip_model() gives it: a column `model` may be a car's. */
   private def isLabel(model: Expression): Expression = RLike(model, Literal(".@[0-9a-f]{12}$"))
 
-  private def overAll(function: AggregateFunction): Expression = WindowExpression(
+  private def overAll(function: AggregateFunction, of: Seq[Expression]): Expression = WindowExpression(
     AggregateExpression(function, Complete, isDistinct = false),
-    WindowSpecDefinition(one, Nil, SpecifiedWindowFrame(RowFrame, UnboundedPreceding, UnboundedFollowing)))
+    WindowSpecDefinition(of, Nil, SpecifiedWindowFrame(RowFrame, UnboundedPreceding, UnboundedFollowing)))
 }

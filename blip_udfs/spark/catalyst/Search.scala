@@ -3,13 +3,14 @@ package org.apache.spark.sql.blip
 import org.apache.spark.sql.catalyst.FunctionIdentifier
 import org.apache.spark.sql.catalyst.analysis.UnresolvedRelation
 import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.catalyst.expressions.aggregate.CollectList
 import org.apache.spark.sql.catalyst.plans.logical._
 import org.apache.spark.sql.blip.shims.{Dataset, SparkSession}
-import org.apache.spark.sql.types.{DataType, DoubleType, FloatType, IntegerType}
+import org.apache.spark.sql.types.{DataType, DoubleType, IntegerType, StringType}
 
 /**
- * `blip_search(table, query, k, candidates, one_per)` as a table function: BLIP's retrieval protocol (arXiv 2201.12086,
- * section 4.1), the candidates by match logit + ITC similarity.
+ * `blip_search(table, query, k, candidates, one_per, queries)` as a table function: BLIP's retrieval protocol (arXiv
+ * 2201.12086, section 4.1), the candidates by match logit + ITC similarity; of `queries`, for each of many sentences.
  */
 object Search {
   type Description = (FunctionIdentifier, ExpressionInfo, Seq[Expression] => LogicalPlan)
@@ -21,17 +22,20 @@ object Search {
 private class Search(arguments: Arguments) {
   private val spark = SparkSession.active
   private val embeddingName = spark.conf.get(Settings.columnKey, Manifest.ranking(Settings.columnKey))
-  private val table = Dataset.ofRows(spark, relation).queryExecution.analyzed
-  private val query = Literal(arguments.text("query", "a sentence"))
+  private val table = analyzed("table")
   private val k = arguments.number("k", default = 10, least = 1)
   private val candidates = arguments.number("candidates", default = 256, least = 0)
   private val onePer = arguments.constant("one_per").map(_.toString)
 
-  /** The table's columns, but one that is named as the search's own, and the score. */
   def plan: LogicalPlan = {
     checkColumns()
+    if (isGiven("queries")) ofMany else ofOne(Literal(arguments.text("query", "a sentence")))
+  }
+
+  /** The table's columns, but one that is named as the search's own, and the score. */
+  private def ofOne(query: Literal): LogicalPlan = {
     val group = onePer.flatMap(column(_, _ => true))
-    val (chosen, similarity) = candidateRows(group)
+    val (chosen, similarity) = candidateRows(query, group)
     val logit = ScalarFunction.beside(Manifest.withRole("itm_logit", tolerant = true), Seq(image, query))
     val score = Alias(Cast(Add(logit, Coalesce(Seq(similarity, Literal(-1.0f)))), DoubleType), "score")()
     val rows = Project(table.output.filterNot(each => isNamed(each, "score")) :+ score, chosen)
@@ -39,29 +43,63 @@ private class Search(arguments: Arguments) {
     Limit(Literal(k, IntegerType), Sort(Seq(order), global = true, group.fold[LogicalPlan](rows)(each => Nearest.first(1, Seq(each), Seq(order), rows))))
   }
 
+  private def ofMany: LogicalPlan = {
+    Seq("query", "one_per").filter(isGiven).foreach { name =>
+      throw arguments.refused(name, "none beside queries", "one; search for it alone")
+    }
+    val many = ManySearch(nearest(Literal("")), table, image, asked, candidates, spark.sparkContext.defaultParallelism * 4)
+    many.best(k, each => !Seq("query", "rank", "score").exists(isNamed(each, _)))
+  }
+
+  /** Names, sentences and their embeddings, made once: of columns of these names, or of the only two. */
+  private def asked: Expression = {
+    val rows = analyzed("queries")
+    val named = Seq("name", "sentence").flatMap(name => rows.output.find(isNamed(_, name)))
+    (if (named.length == 2) named else rows.output) match {
+      case Seq(name, sentence) if Seq(name, sentence).forall(_.dataType.isInstanceOf[StringType]) =>
+        val embedding = Alias(ScalarFunction.beside(Manifest.withRole("text_embed"), Seq(sentence)), "embedding")()
+        val embedded = Project(Seq(name, sentence, embedding), rows)
+        val all = new CollectList(CreateStruct(embedded.output)).toAggregateExpression()
+        ScalarSubquery(Aggregate(Nil, Seq(Alias(all, "asked")()), embedded))
+      case _ => throw arguments.refused("queries", "the columns name and sentence, STRING", columns(rows))
+    }
+  }
+
+  private def isGiven(name: String): Boolean = arguments.expression(name).exists {
+    case Literal(null, _) => false
+    case _ => true
+  }
+
   /** The rows that ITM scores, spread over all cores, and their similarity to the query. */
-  private def candidateRows(group: Option[Attribute]): (LogicalPlan, Attribute) = {
+  private def candidateRows(query: Literal, group: Option[Attribute]): (LogicalPlan, Attribute) = {
+    val rows = nearest(query)
+    val chosen = (candidates, group) match {
+      case (0, _) => rows.all
+      case (count, None) => rows.nearest(count)
+      case (count, Some(group)) => rows.ofGroups(group, k, math.max(count, k))
+    }
+    val cores = spark.sparkContext.defaultParallelism
+    (if (candidates == 0) chosen else Repartition(cores, shuffle = true, chosen), rows.similarity)
+  }
+
+  private def nearest(query: Literal): Nearest = {
     def constant(role: String, arguments: Expression*): Expression =
       ScalarSubquery(TextOnce.row(ScalarFunction.beside(Manifest.withRole(role), arguments)))
     val columns = Visible.byName(table, embeddingName)
     val newest = Newest.of(table, image, columns, Nil)
-    val nearest = Nearest(table, image, columns.toMap, newest, constant("text_embed", query), constant("model"))
-    val chosen = (candidates, group) match {
-      case (0, _) => nearest.all
-      case (count, None) => nearest.nearest(count)
-      case (count, Some(group)) => nearest.ofGroups(group, k, math.max(count, k))
-    }
-    val cores = spark.sparkContext.defaultParallelism
-    (if (candidates == 0) chosen else Repartition(cores, shuffle = true, chosen), nearest.similarity)
+    Nearest(table, image, columns.toMap, newest, constant("text_embed", query), constant("model"))
   }
 
+  private def analyzed(argument: String): LogicalPlan =
+    Dataset.ofRows(spark, relation(argument)).queryExecution.analyzed
+
   /** A table's name, or TABLE(...). */
-  private def relation: LogicalPlan = arguments.expression("table") match {
+  private def relation(of: String): LogicalPlan = arguments.expression(of) match {
     case Some(argument: FunctionTableSubqueryArgumentExpression) => argument.plan
     case _ =>
       val expected = "a table's name or TABLE(SELECT ...)"
-      val name = arguments.text("table", expected)
-      if (!isName(name)) throw arguments.refused("table", expected, s"'${name.take(60)}'")
+      val name = arguments.text(of, expected)
+      if (!isName(name)) throw arguments.refused(of, expected, s"'${name.take(60)}'")
       UnresolvedRelation(spark.sessionState.sqlParser.parseMultipartIdentifier(name))
   }
 
@@ -72,7 +110,7 @@ private class Search(arguments: Arguments) {
   }
 
   private def checkColumns(): Unit = {
-    val there = table.output.map(each => s"${each.name} ${each.dataType.sql}").mkString(", ")
+    val there = columns(table)
     if (!isThere("image", _ => true)) throw arguments.refused("table", "a column image", there)
     if (!isThere(embeddingName, Visible.isVector)) {
       throw arguments.refused("table", s"a column $embeddingName ARRAY<FLOAT>", there)
@@ -81,6 +119,8 @@ private class Search(arguments: Arguments) {
       throw arguments.refused("one_per", "a column of the table", s"'$name'")
     }
   }
+
+  private def columns(of: LogicalPlan): String = of.output.map(each => s"${each.name} ${each.dataType.sql}").mkString(", ")
 
   private def image: Attribute = column("image", _ => true).get
 

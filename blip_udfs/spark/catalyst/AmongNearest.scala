@@ -1,0 +1,152 @@
+package org.apache.spark.sql.blip
+
+import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.catalyst.expressions.{Expression, Nondeterministic}
+import org.apache.spark.sql.catalyst.expressions.codegen.{CodegenContext, ExprCode, FalseLiteral, JavaCode}
+import org.apache.spark.sql.catalyst.expressions.codegen.Block._
+import org.apache.spark.sql.catalyst.util.{ArrayData, GenericArrayData}
+import org.apache.spark.sql.types._
+import org.apache.spark.unsafe.types.UTF8String
+
+/**
+ * The sentences of which a row may be among the `count` nearest: those that it is among so far in its partition (0: all
+ * sentences). NULL where there is none.
+ *
+ * @param vector  the row's embedding
+ * @param refused NULL where the row may be a candidate; one that may not comes behind all others
+ * @param asked   the sentences, ARRAY<STRUCT<name, sentence, embedding>>: the same for every row
+ */
+case class AmongNearest(vector: Expression, refused: Expression, asked: Expression, count: Int)
+    extends Expression with Nondeterministic {
+  @transient private var soFar: NearestSoFar = _
+
+  override def children: Seq[Expression] = Seq(vector, refused, asked)
+  override def dataType: DataType = AmongNearest.hits
+  override def nullable: Boolean = true
+  override def stateful: Boolean = true
+  override def prettyName: String = "among_nearest"
+
+  override protected def initializeInternal(partitionIndex: Int): Unit = soFar = new NearestSoFar(count)
+
+  override protected def evalInternal(input: InternalRow): Any = soFar.hits(
+    vector.eval(input).asInstanceOf[ArrayData], refused.eval(input) != null, asked.eval(input).asInstanceOf[ArrayData])
+
+  override protected def doGenCode(context: CodegenContext, code: ExprCode): ExprCode = {
+    val name = classOf[NearestSoFar].getName
+    val state = context.addMutableState(name, "nearest", each => s"$each = new $name($count);")
+    val Seq(embedding, why, sentences) = children.map(_.genCode(context))
+    val array = classOf[ArrayData].getName
+    code.copy(code = code"""
+      ${embedding.code}
+      ${why.code}
+      ${sentences.code}
+      $array ${code.value} = $state.hits(${embedding.isNull} ? null : ${embedding.value}, !${why.isNull}, ${sentences.value});
+      boolean ${code.isNull} = ${code.value} == null;""")
+  }
+
+  override protected def withNewChildrenInternal(newChildren: IndexedSeq[Expression]): AmongNearest =
+    copy(newChildren(0), newChildren(1), newChildren(2))
+}
+
+object AmongNearest {
+  val Seq(place, similarity, name, sentence) = Seq(0, 1, 2, 3) // fields of a hit
+  val hits: ArrayType = ArrayType(StructType(Seq(
+    StructField("blip_place", IntegerType, nullable = false), StructField("blip_similarity", FloatType),
+    StructField("blip_name", StringType, nullable = false), StructField("blip_sentence", StringType, nullable = false))),
+    containsNull = false)
+}
+
+/** The nearest of each sentence among a partition's rows so far. */
+class NearestSoFar(count: Int) {
+  private var sentences: Sentences = _
+  private var near: Array[Float] = _
+  private var floors: Array[Floor] = _
+
+  def hits(vector: ArrayData, isRefused: Boolean, asked: ArrayData): ArrayData = {
+    if (sentences == null) begin(asked)
+    val usable = sentences.similarities(vector, near)
+    var found: List[Any] = Nil
+    var place = near.length - 1
+    while (place >= 0) {
+      val value = near(place)
+      val isSimilarity = usable && !value.isNaN && !value.isInfinite
+      val rank = if (isRefused) NearestSoFar.refused else if (isSimilarity) value else NearestSoFar.unusable
+      if (count == 0 || floors(place).isAbove(rank)) {
+        val similarity: Any = if (isSimilarity) value else null
+        found = InternalRow(place, similarity, sentences.names(place), sentences.texts(place)) :: found
+      }
+      place -= 1
+    }
+    if (found.isEmpty) null else new GenericArrayData(found.toArray[Any])
+  }
+
+  private def begin(asked: ArrayData): Unit = {
+    sentences = new Sentences(asked)
+    near = new Array[Float](asked.numElements())
+    floors = Array.fill(near.length)(new Floor(count))
+  }
+}
+
+object NearestSoFar {
+  val unusable: Float = -2e38f // behind every similarity, one behind the other
+  val refused: Float = -3e38f
+}
+
+/** The `count` greatest numbers so far. */
+private class Floor(count: Int) {
+  private val kept = new java.util.PriorityQueue[java.lang.Float]()
+
+  /** Whether a number is among them, which then is one of them. */
+  def isAbove(number: Float): Boolean =
+    if (kept.size < count) kept.add(number)
+    else if (number > kept.peek) { kept.poll(); kept.add(number) }
+    else false
+}
+
+/** Names, texts and embeddings; an error where they cannot be searched for. */
+private class Sentences(asked: ArrayData) {
+  private val rows = Array.tabulate(asked.numElements())(asked.getStruct(_, 3))
+  rows.foreach { row =>
+    if (row.isNullAt(0) || row.isNullAt(1)) refuse("a name and a sentence in each row", "NULL")
+  }
+  val names: Array[UTF8String] = rows.map(_.getUTF8String(0).clone())
+  val texts: Array[UTF8String] = rows.map(_.getUTF8String(1).clone())
+  if (rows.isEmpty) refuse("one sentence or more", "none")
+  names.groupBy(identity).find(_._2.length > 1).foreach { case (name, all) =>
+    refuse("each name once", s"'$name' ${all.length} times")
+  }
+  private val vectors: Array[Array[Float]] = rows.map(_.getArray(2).toFloatArray())
+  private val size = vectors.head.length
+  private val turned: Array[Array[Float]] = Array.tabulate(size)(at => vectors.map(_(at))) // (D, S): its loop is vectorized
+
+  /** Of a row's vector, into `out`; whether there are any: it may be NULL, of another length, zero, or hold a NULL. */
+  def similarities(vector: ArrayData, out: Array[Float]): Boolean = {
+    java.util.Arrays.fill(out, 0.0f)
+    vector != null && vector.numElements() == size && !hasNull(vector) && {
+      val numbers = vector.toFloatArray()
+      var at = 0
+      while (at < size) {
+        add(numbers(at), turned(at), out)
+        at += 1
+      }
+      numbers.exists(_ != 0.0f)
+    }
+  }
+
+  private def add(number: Float, column: Array[Float], out: Array[Float]): Unit = {
+    var place = 0
+    while (place < out.length) {
+      out(place) += number * column(place)
+      place += 1
+    }
+  }
+
+  private def hasNull(vector: ArrayData): Boolean = {
+    var at = 0
+    while (at < size && !vector.isNullAt(at)) at += 1
+    at < size
+  }
+
+  private def refuse(expected: String, got: String): Nothing =
+    throw new IllegalArgumentException(s"blip_search: queries: expected $expected, got $got")
+}
