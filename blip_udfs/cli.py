@@ -130,17 +130,16 @@ def evaluate(
     from blip_udfs.measure.report import report, report_moved
 
     if moved == bool(source):
-        raise click.UsageError("expected a SOURCE or --moved, got " + ("both" if source else "neither"))
-    if source is None:
+        raise click.UsageError(f"expected a SOURCE or --moved, got {'both' if source else 'neither'}")
+    if not source:
         return report_moved(count or 300, model, out)
-    numbers = tuple(int(number) for number in candidates.split(","))
     if source.endswith(".json") and not images:
         raise click.UsageError(f"{source} names its images by relative paths: say where they are with --images FOLDER")
+    numbers = tuple(int(number) for number in candidates.split(","))
     return report(source, images, split, count or 1000, numbers, full, sentences, model, out)
 
 
-SPEED = ["embed", "read", "itm", "features", "search", "many", "cascade"]
-BENCH = [*SPEED, "memory", "startup", "profile", "codecs", "idle"]
+BENCH = str.split("embed read itm features search many cascade memory startup profile codecs idle")
 
 
 @main.command()
@@ -188,9 +187,7 @@ def conf() -> None:
 @click.option("--wheels", default="/Volumes/main/blip/wheels", show_default=True, help="Folder of the wheels.")
 @click.option("--root", default="/Volumes/main/blip/once", show_default=True, help="The ONCE tree of the view once.")
 @click.option("--model", default="demo", show_default=True, help="demo, a hub id, or package:NAME of an added wheel.")
-@click.option(
-    "--set", "others", multiple=True, metavar="KEY=VALUE", help="Another spark.blip.* setting to fix in them."
-)
+@click.option("--set", "others", multiple=True, metavar="KEY=VALUE", help="Another spark.blip.* setting to fix.")
 @click.option("--dependency", "dependencies", multiple=True, help="A further pip requirement, such as a wheel's path.")
 @click.option("--environment-version", default="None", show_default=True, help="Of Databricks' Python environments.")
 def databricks(model: str, others: tuple[str, ...], **target: Any) -> None:

@@ -77,12 +77,10 @@ def questions() -> list[Question]:
     return out
 
 
-def drawings(count: int, folder: Path, moves: dict[str, Move]) -> dict[str, list[tuple[Path, Facts]]]:
-    """Of each move the same scenes, a drive each: their pictures as files and what can be seen in them."""
-    jobs = [(number, name, move, folder) for name, move in moves.items() for number in range(count)]
+def drawings(count: int, folder: Path, name: str, move: Move) -> list[tuple[Path, Facts]]:
+    """Scenes, a drive each: their pictures as files and what can be seen in them."""
     with multiprocessing.get_context("spawn").Pool() as pool:
-        made = pool.map(drawing, jobs, chunksize=8)
-    return {name: made[at * count : (at + 1) * count] for at, name in enumerate(moves)}
+        return pool.map(drawing, [(number, name, move, folder) for number in range(count)], chunksize=8)
 
 
 def drawing(job: tuple[int, str, Move, Path]) -> tuple[Path, Facts]:
@@ -114,18 +112,15 @@ def recognised(scores: np.ndarray, facts: list[Facts], asked: list[Question]) ->
 
 def recognition(spark: SparkSession, count: int = 300, changes: dict[str, Move] = CHANGES) -> list[Recognition]:
     """The session's model, asked by `blip_itm` of `count` scenes as drawn and under each change."""
-    asked = questions()
-    with tempfile.TemporaryDirectory() as folder:
-        drawn = drawings(count, Path(folder), {AS_DRAWN: Move(), **changes})
-        paths = [str(path) for made in drawn.values() for path, _ in made]
-        images = spark.createDataFrame(list(enumerate(paths)), "image_id INT, image STRING")
-        scorer = Scorer(images, [question.text for question in asked], folder)
-        logits = scorer.itm(np.ones((len(paths), len(asked)), bool))
-    scores = logits[..., 1] - logits[..., 0]  # in the order of blip_itm
-    found = {
-        name: recognised(scores[at * count : (at + 1) * count], [fact for _, fact in made], asked)
-        for at, (name, made) in enumerate(drawn.items())
-    }
+    asked, found = questions(), {}
+    for name, move in {AS_DRAWN: Move(), **changes}.items():  # each by itself: a few hundred images at once
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = drawings(count, Path(folder), name, move)
+            paths = [str(path) for path, _ in drawn]
+            images = spark.createDataFrame(list(enumerate(paths)), "image_id INT, image STRING")
+            logits = Scorer(images, [each.text for each in asked], folder).itm(np.ones((count, len(asked)), bool))
+        scores = logits[..., 1] - logits[..., 0]  # in the order of blip_itm
+        found[name] = recognised(scores, [fact for _, fact in drawn], asked)
     return [
         Recognition(
             about,
