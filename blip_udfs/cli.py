@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -20,9 +20,6 @@ from blip_udfs.files import ours
 from blip_udfs.files.known import DATASETS
 from blip_udfs.spark.flags import spark_flags
 from blip_udfs.spark.shell import session
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -50,6 +50,15 @@ def use_model(spark, tiny_model):
     spark.conf.unset("spark.blip.model")
 
 
+@pytest.fixture
+def table(spark, use_model, request):
+    """A name for the embedding job's table, of this test alone; the table and its view go with the test."""
+    name = f"{request.node.name.split('[')[0]}_embeddings"
+    yield name
+    spark.sql(f"DROP VIEW IF EXISTS {name.removesuffix('_embeddings')}_search")
+    spark.sql(f"DROP TABLE IF EXISTS {name}")
+
+
 @pytest.fixture(scope="session")
 def once_tree(tmp_path_factory) -> Path:
     """A drawn ONCE tree: 6 drives of 4 frames, two cameras, small images."""

@@ -25,14 +25,6 @@ from tests.tiny_model import make
 PER_TRIGGER = 12
 
 
-@pytest.fixture
-def table(spark, use_model, request):
-    name = f"{request.node.name.split('[')[0]}_embeddings"
-    yield name
-    spark.sql(f"DROP VIEW IF EXISTS {name.removesuffix('_embeddings')}_search")
-    spark.sql(f"DROP TABLE IF EXISTS {name}")
-
-
 def run(spark, root, table, **options):
     return embed(spark, str(root), table, images_per_trigger=PER_TRIGGER, **options)
 

@@ -20,14 +20,6 @@ from tests.planted import START, noise, plant, write
 PATIENCE = 240  # seconds in which what is waited for must come
 
 
-@pytest.fixture
-def table(spark, use_model, request):
-    name = f"{request.node.name}_embeddings"
-    yield name
-    spark.sql(f"DROP VIEW IF EXISTS {name.removesuffix('_embeddings')}_search")
-    spark.sql(f"DROP TABLE IF EXISTS {name}")
-
-
 def images_in(events: list[dict]) -> int:
     return sum(event["images"] for event in events if event["event"] == "trigger")
 

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from blip_udfs.draw.canvas import FOCAL, HEIGHT, HORIZON, Pinhole
-from blip_udfs.draw.picture import SEEN_SHARE, Seen, View, area, draw, side_of
+from blip_udfs.draw.picture import SEEN_SHARE, Seen, View, area, clipped, draw, side_of
 from blip_udfs.draw.things import Box
+from blip_udfs.draw.tree import QUALITY
 from blip_udfs.draw.world import CAMERAS, Drive
 
 BORDER = (96, 96, 96)
@@ -45,7 +46,7 @@ class Move:
     warmth: float = 1.0
     blur: float = 0.0
     noise: float = 0.0
-    quality: int = 90
+    quality: int = QUALITY
 
 
 def cut_off(share: float) -> Move:
@@ -183,9 +184,9 @@ def still_seen(things: tuple[Seen, ...], moved: Callable[[Box], Box], size: tupl
     out = []
     for each in things:
         box = moved(each.box)
-        clipped = max(0.0, box[0]), max(0.0, box[1]), min(float(size[0]), box[2]), min(float(size[1]), box[3])
-        if area(clipped) >= SEEN_SHARE * area(box) > 0:
-            out.append(replace(each, box=clipped, side=side_of((box[0] + box[2]) / 2 / size[0])))
+        left = clipped(box, size)
+        if area(left) >= SEEN_SHARE * area(box) > 0:
+            out.append(replace(each, box=left, side=side_of((box[0] + box[2]) / 2 / size[0])))
     return tuple(out)
 
 

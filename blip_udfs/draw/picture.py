@@ -71,14 +71,19 @@ def draw_things(canvas: Canvas, things: list[Thing], night: bool) -> list[tuple[
 def visible(boxes: list[tuple[int, Thing, Box]], canvas: Canvas, size: tuple[int, int]) -> list[Seen]:
     found: list[Seen] = []
     for index, thing, box in boxes:
-        clipped = max(0.0, box[0]), max(0.0, box[1]), min(size[0], box[2]), min(size[1], box[3])
-        covered = max((overlap(clipped, nearer.box) for nearer in found), default=0.0)
-        if area(clipped) - covered >= SEEN_SHARE * area(box) and area(box) > 0:
+        inside = clipped(box, size)
+        covered = max((overlap(inside, nearer.box) for nearer in found), default=0.0)
+        if area(inside) - covered >= SEEN_SHARE * area(box) and area(box) > 0:
             side = side_of((box[0] + box[2]) / 2 / size[0])
             ahead = canvas.depth(thing.x, thing.y) - DIMENSIONS[thing.kind][0] / 2
             distance = "near" if ahead < NEARER_THAN else "far"
-            found.append(Seen(index, thing, clipped, side, distance))
+            found.append(Seen(index, thing, inside, side, distance))
     return found
+
+
+def clipped(box: Box, size: tuple[int, int]) -> Box:
+    """What of it is in the picture."""
+    return max(0.0, box[0]), max(0.0, box[1]), min(size[0], box[2]), min(size[1], box[3])
 
 
 def side_of(middle: float) -> str:

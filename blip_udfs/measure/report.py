@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from blip_udfs.measure.bench import SPEED
 from blip_udfs.measure.bench_footprint import FOOTPRINT, plot_profile
 from blip_udfs.measure.bench_idle import SILENCE, idle
 from blip_udfs.spark.session import start
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def report(
@@ -31,8 +34,7 @@ def report(
 ) -> None:
     """Writes evaluation.md, evaluation.json, recall.png and, for a drawn tree, calibration.png to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
-    spark = start("evaluate", "local[*]", settings)
+    spark = evaluating(model)
     try:
         is_tree = not source.endswith(".json")
         root = str(Path(source).resolve())
@@ -56,11 +58,15 @@ def report(
     click.echo(f"Written to {out}: {', '.join(sorted(file.name for file in out.iterdir()))}")
 
 
+def evaluating(model: str) -> SparkSession:
+    settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+    return start("evaluate", "local[*]", settings)
+
+
 def report_moved(count: int, model: str, out: Path) -> None:
     """Writes moved.md and moved.json to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
-    spark = start("evaluate", "local[*]", settings)
+    spark = evaluating(model)
     try:
         rows = moved.recognition(spark, count)
     finally:
