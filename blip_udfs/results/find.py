@@ -90,7 +90,7 @@ class Question:
         """What is shown, and the rows that it is of, both kept: an empty answer says what the best of them has."""
         if self.gap is None:
             rows = self.rows(df, self.k).cache()
-            return reaching(rows, self.min_score).cache(), rows
+            return (rows if self.min_score is None else reaching(rows, self.min_score).cache()), rows
         if self.min_score is None:
             raise ValueError("intervals: expected the score that their rows reach in --min-score, got none")
         if self.one_per or self.seconds or self.all_cameras:

@@ -52,9 +52,9 @@ def grouped(rows: list[Row], made: list[Card]) -> Iterable[Card]:
 def with_next(first: Card, row: Row) -> Card:
     """With what comes then, where `search(then=...)` says it."""
     then = row.get("next")
-    if then is None or "image" not in then:
+    later = then.asDict() if hasattr(then, "asDict") else {}  # a column of that name may be anything
+    if not {"image", "timestamp"} <= set(later):
         return first
-    later = then.asDict()
     gap = (later["timestamp"] - row["timestamp"]).total_seconds()
     seen_by = [f" · {each['camera']}" if each.get("camera") else "" for each in (row, later)]
     return replace(first, beside=((f"first{seen_by[0]}", first), (f"+{gap:.1f} s{seen_by[1]}", card(later))))
