@@ -218,10 +218,10 @@ def test_the_strip_of_an_interval(browser, scored, tmp_path, width):
     assert "9.0 s" in facts and "mean 0.9" in facts
     browser.click(".shot")
     browser.press("ArrowDown")
-    assert browser.run(f"{element('.bar .label')}.textContent") == "+0.0 s · 0.90"
+    assert browser.run(f"{element('.bar .which')}.textContent") == "+0.0 s · 0.90"
     browser.press("ArrowDown")
     browser.press("ArrowDown")
-    assert browser.run(f"{element('.bar .label')}.textContent").startswith("+2.0 s")
+    assert browser.run(f"{element('.bar .which')}.textContent").startswith("+2.0 s")
     browser.press("ArrowRight")
     assert browser.run("document.querySelectorAll('.frames .shot').length") == 1 + 5
     press(browser, "a")

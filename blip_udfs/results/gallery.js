@@ -7,7 +7,7 @@ const part = (name) => view.querySelector("." + name);
 const shots = (figure) => [...figure.querySelectorAll(".shot")];
 const best = (figure) => Math.max(0, shots(figure).findIndex((each) => each.classList.contains("best")));
 const round = (index, count) => (index + count) % count;
-let at = 0, shot = 0;
+let at = 0, shot = 0, leavingFor = null;
 
 // the nearest card in that direction that the filter shows
 function neighbour(list, from, step) {
@@ -27,7 +27,7 @@ function show(index, picture = best(figures[index])) {
   part("full").alt = image.alt;
   part("rank").textContent = figure.querySelector(".rank").textContent;
   part("score").textContent = figure.querySelector(".score")?.textContent ?? "";
-  part("label").textContent = own[shot].dataset.label;
+  part("which").textContent = own[shot].dataset.label;
   part("facts").replaceChildren(...figure.querySelector("figcaption").cloneNode(true).children);
   part("file").hidden = !figure.dataset.file;
   part("file").href = figure.dataset.file || "#";
@@ -48,7 +48,11 @@ part("before").addEventListener("click", () => show(neighbour(figures, at, -1)))
 part("after").addEventListener("click", () => show(neighbour(figures, at, 1)));
 part("close").addEventListener("click", () => view.close());
 view.addEventListener("click", (event) => { if (event.target === view) view.close(); });
-view.addEventListener("close", () => go(now));
+view.addEventListener("close", () => {  // the browser has given the focus back to where it was before
+  const index = leavingFor ?? units.indexOf(figures[at]);
+  leavingFor = null;
+  go(index);
+});
 view.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const cards = {

@@ -100,5 +100,5 @@ def of_all_cameras(best: DataFrame, rows: DataFrame) -> DataFrame:
 
     moment = ["sequence_id", "frame_id"]
     scores = best.groupBy(*moment).agg(F.max("score").alias("score"))
-    order = [F.desc_nulls_last("score"), *moment, "camera"]
+    order = [F.desc_nulls_last("score"), *map(F.col, (*moment, "camera"))]
     return rows.join(F.broadcast(scores), moment).select(*map(quoted, rows.columns), "score").orderBy(*order)

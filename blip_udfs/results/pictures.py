@@ -52,7 +52,9 @@ def grouped(rows: list[Row], made: list[Card]) -> Iterable[Card]:
 def with_next(first: Card, row: Row) -> Card:
     """With what comes then, where `search(then=...)` says it."""
     then = row.get("next")
-    later = then.asDict() if hasattr(then, "asDict") else {}  # a column of that name may be anything
+    later = (
+        then.asDict() if then is not None and hasattr(then, "asDict") else {}
+    )  # a column of that name may be anything
     if not {"image", "timestamp"} <= set(later):
         return first
     gap = (later["timestamp"] - row["timestamp"]).total_seconds()

@@ -62,7 +62,10 @@ function go(index) {
   paint();
   const unit = units[now];
   if (view.open && figures.includes(unit)) return show(figures.indexOf(unit));
-  if (view.open) view.close();
+  if (view.open) {
+    leavingFor = index;
+    return view.close();
+  }
   (unit.querySelector(".shot") ?? unit).focus({ preventScroll: true });
   unit.scrollIntoView({ block: "nearest" });
 }
