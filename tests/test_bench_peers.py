@@ -163,7 +163,7 @@ def test_the_tables_rows_are_of_all_ways_with_their_recall(few, monkeypatch, tmp
 
 
 def test_a_way_that_fails_says_why():
-    with pytest.raises(RuntimeError, match="no such way: .*KeyError: 'no such way'"):
+    with pytest.raises(RuntimeError, match="(?s)no such way: .*KeyError: 'no such way'"):
         bench_peers.ask(peers_embed.__name__, {"way": "no such way", "files": [], "out": "", "model": "", "work": ""})
 
 
