@@ -185,7 +185,7 @@ def test_the_table_goes_into_its_own_place_of_a_page(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "peers", lambda folder, rounds, share: [row] if share == 0.5 else [])
     report.measured(["peers"], 3, tmp_path / "work", False, page, share=0.5)
     text = page.read_text()
-    assert text.startswith("".join(places[:5])) and text.endswith("<!-- end -->\n\nafter\n") and "old" not in text
+    assert text.startswith("".join(places[:5])) and text.endswith("<!-- end -->\nafter\n") and "old" not in text
     assert "; daft 9" in text and "| embed | Daft | 1.5 images/s | 1.3 | 40% |" in text
 
 

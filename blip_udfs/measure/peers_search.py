@@ -111,7 +111,7 @@ def by_lancedb(folder: str, work: str, index: bool = False, refine: int | None =
     table = lancedb.connect(work).open_table("indexed" if index else "plain")
 
     def ask(query: np.ndarray, of_scene: bool) -> list[int]:
-        search = table.search(query).distance_type("dot").limit(K).select(["id"])
+        search = table.search(query).distance_type("dot").limit(K).select(["id", "_distance"])
         search = search.where(f"scene = {SCENE}", prefilter=True) if of_scene else search
         search = search.refine_factor(refine) if refine else search
         return [row["id"] for row in search.to_list()]
