@@ -42,14 +42,15 @@ def by_sql(model: str, work: str) -> Job:
 
 
 class TransformersBlip:
-    """What a user of transformers writes: its processor, its model, the projection of [CLS]."""
+    """What a user of transformers writes: its processor, its model, the projection of [CLS]; in float32, as we compute,
+    where transformers would take the type that a checkpoint is stored in."""
 
     def __init__(self, model: str, threads: int = 1) -> None:
         import torch
         from transformers import BlipForImageTextRetrieval, BlipImageProcessor
 
         torch.set_num_threads(threads)
-        self.model = BlipForImageTextRetrieval.from_pretrained(model).eval()
+        self.model = BlipForImageTextRetrieval.from_pretrained(model, dtype="float32").eval()
         self.processor = BlipImageProcessor.from_pretrained(model)
 
     def __call__(self, images: list[np.ndarray]) -> np.ndarray:
@@ -145,7 +146,7 @@ def notebooks_way(model: str, work: str) -> Job:
         from PIL import Image
         from transformers import BlipForImageTextRetrieval, BlipImageProcessor
 
-        network = BlipForImageTextRetrieval.from_pretrained(model).eval()
+        network = BlipForImageTextRetrieval.from_pretrained(model, dtype="float32").eval()
         processor = BlipImageProcessor.from_pretrained(model)
         out = []
         for path in paths:
