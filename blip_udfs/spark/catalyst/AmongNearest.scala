@@ -1,5 +1,7 @@
 package org.apache.spark.sql.blip
 
+import dev.ludovic.netlib.blas.JavaBLAS
+
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.{Expression, Nondeterministic}
 import org.apache.spark.sql.catalyst.expressions.codegen.{CodegenContext, ExprCode, FalseLiteral, JavaCode}
@@ -115,29 +117,17 @@ private class Sentences(asked: ArrayData) {
   names.groupBy(identity).find(_._2.length > 1).foreach { case (name, all) =>
     refuse("each name once", s"'$name' ${all.length} times")
   }
-  private val vectors: Array[Array[Float]] = rows.map(_.getArray(2).toFloatArray())
-  private val size = vectors.head.length
-  private val turned: Array[Array[Float]] = Array.tabulate(size)(at => vectors.map(_(at))) // (D, S): its loop is vectorized
+  private val size = rows.head.getArray(2).numElements()
+  private val matrix: Array[Float] = rows.flatMap(_.getArray(2).toFloatArray()) // (S, D)
+  private val blas = JavaBLAS.getInstance() // by the processor's vector instructions where Spark's Java has them
 
   /** Of a row's vector, into `out`; whether there are any: it may be NULL, of another length, zero, or hold a NULL. */
   def similarities(vector: ArrayData, out: Array[Float]): Boolean = {
     java.util.Arrays.fill(out, 0.0f)
     vector != null && vector.numElements() == size && !hasNull(vector) && {
       val numbers = vector.toFloatArray()
-      var at = 0
-      while (at < size) {
-        add(numbers(at), turned(at), out)
-        at += 1
-      }
+      blas.sgemv("T", size, out.length, 1.0f, matrix, size, numbers, 1, 0.0f, out, 1)
       numbers.exists(_ != 0.0f)
-    }
-  }
-
-  private def add(number: Float, column: Array[Float], out: Array[Float]): Unit = {
-    var place = 0
-    while (place < out.length) {
-      out(place) += number * column(place)
-      place += 1
     }
   }
 
