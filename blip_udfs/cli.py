@@ -18,6 +18,7 @@ from blip_udfs import watch as watch_table
 from blip_udfs.draw.size import Size
 from blip_udfs.files import ours
 from blip_udfs.files.known import DATASETS
+from blip_udfs.results.words import question
 from blip_udfs.spark.flags import spark_flags
 from blip_udfs.spark.shell import session
 
@@ -301,16 +302,7 @@ def sql(warehouse: Path, flags: tuple[str, ...]) -> None:
 
 @main.command()
 @spark_flags
-@click.argument("sentences", nargs=-1)
-@click.option("--table", default="once_embeddings", help="Table with image and embedding, or its Parquet folder.")
-@click.option("--where", help="SQL condition that rows must meet first.")
-@click.option("-k", default=12, type=click.IntRange(min=1), help="How many rows.")
-@click.option("--any", "any_of", is_flag=True, help="Any of several sentences, not all.")
-@click.option("--not", "but_not", multiple=True, help="A sentence that must not match; may be repeated.")
-@click.option("--like", help="An image to find similar ones of, in place of sentences.")
-@click.option("--one-per", help="Column: of rows with the same value only the best, such as sequence_id.")
-@click.option("--seconds", type=float, help="The best of each sequence and so many seconds.")
-@click.option("--candidates", default=256, type=click.IntRange(min=0), help="Rows that ITM scores; 0 = all.")
+@question
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write the pictures' page.")
 @click.option("--open", "opened", is_flag=True, help="Show the page in the browser.")
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a contact sheet, PNG.")
@@ -326,12 +318,12 @@ def search(
     sheet: Path | None,
     export: Path | None,
     verbose: bool,
-    **question: Any,
+    **asked_for: Any,
 ) -> None:
     """Search a table of embeddings for SENTENCES: ranked rows here, pictures in a page."""
     from blip_udfs.results import find
 
-    asked = find.Question(**question)
+    asked = find.Question(**asked_for)
     spark = session("search", model, None if Path(asked.table).is_dir() else warehouse, **find.SETTINGS)
     try:
         with told(verbose):

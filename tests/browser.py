@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ FLAGS = (
     "--no-first-run",
     "--remote-debugging-pipe",
 )
-KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Tab": 9, "End": 35, "Home": 36}
+KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9}
+KEYS |= {"End": 35, "Home": 36} | {letter: ord(letter.upper()) for letter in "arujk"}
 
 
 class Browser:
@@ -93,6 +95,17 @@ class Browser:
         box = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({element(selector)}.getBoundingClientRect())")
         for kind in ("mousePressed", "mouseReleased"):
             self("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def saved_by(self, selector: str, folder: Path) -> Path:
+        """The file that a click downloads into an empty folder."""
+        folder.mkdir()
+        self("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.click(selector)
+        until = time.monotonic() + 20
+        while not (files := [path for path in folder.iterdir() if path.suffix != ".crdownload"]):
+            assert time.monotonic() < until, "nothing was downloaded within 20 seconds"
+            time.sleep(0.05)
+        return files[0]
 
     def screenshot(self, path: Path) -> Path:
         path.write_bytes(base64.b64decode(self("Page.captureScreenshot", format="png")["data"]))

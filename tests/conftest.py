@@ -67,3 +67,14 @@ def once_tree(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("drawn") / "once"
     draw_tree(root, sequences=6, frames=4, cameras=["cam01", "cam03"], size=(320, 170), seed=7)
     return root
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    from tests.browser import CHROMIUM, Browser
+
+    if CHROMIUM is None:
+        pytest.skip("NO BROWSER: the gallery's page is not tested; apt-get install chromium")
+    chromium = Browser(tmp_path_factory.mktemp("browser"))
+    yield chromium
+    chromium.close()

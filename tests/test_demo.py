@@ -1,5 +1,6 @@
 """What a newcomer runs: `blip-udfs demo`, the SQL scripts in spark-sql, the notebooks; right by the annotations."""
 
+import html
 import json
 import os
 import re
@@ -73,7 +74,12 @@ def test_the_demo_finds_what_the_sentences_say(demo):
     check_searches(folder / "once", ranked(printed))
     check_saved(printed)
     assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "index.html").read_text().count("data:image/jpeg") == 9
+    page = (folder / "index.html").read_text()
+    assert page.count("data:image/jpeg") == 9
+    pictures = [json.loads(html.unescape(each)) for each in re.findall(r'data-ids="([^"]*)"', page)]
+    rows = [(each["sequence_id"], each["frame_id"], each["camera"]) for each in pictures]
+    check_searches(folder / "once", rows)
+    assert all(len({drive for drive, _, _ in rows[at : at + 3]}) == 3 for at in (0, 3, 6))  # no three neighbours
     assert f"Pictures: {Path('demo_output') / 'index.html'}" in printed
 
 

@@ -8,6 +8,7 @@ import pytest
 from blip_udfs.blip.model import load
 from blip_udfs.files.images import pixels
 from blip_udfs.measure import evaluate, quality
+from blip_udfs.measure.report import calibration_line
 
 INF = float("inf")
 
@@ -109,8 +110,12 @@ def test_precision_and_calibration_by_hand():
     scores = np.stack([np.arange(12, 0, -1.0), np.arange(12.0)], 1)  # best first; best last
     assert quality.precision_at_top(scores, truth).tolist() == [0.5, 1.0]
     wide = np.where(truth, 2.0, -2.0)
-    found = quality.calibration(np.stack([-wide, wide], -1), truth)
+    match = np.where(truth, 4.0, 1.0)
+    match[0, 0], match[0, 1], match[11, 0] = 2.0, 3.1, 2.6  # a true one below two false ones
+    found = quality.calibration(np.stack([-wide, wide], -1), match, truth)
     assert (found.precision, found.recall) == (1.0, 1.0)
+    assert (found.min_score, found.of_min_score) == (3.1, (1.0, 0.933))
+    assert "`--min-score 3.1`, of the score that a search for one sentence gives, keeps 93%" in calibration_line(found)
     assert found.true.min() > 0.98 and found.false.max() < 0.02
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from blip_udfs import functions as BF
-from blip_udfs import read_once
+from blip_udfs import intervals, read_once, search
 from blip_udfs.cli import main
 from blip_udfs.results.find import Question, find, table_of, write_sequences
 
@@ -69,7 +69,58 @@ def test_what_rows_and_sentences_say_is_no_markup(spark, folder):
     assert "a [bold]truck[/nothing]" in screen.file.getvalue()
 
 
+def words_of(screen: Console) -> str:
+    return " ".join(screen.file.getvalue().split())
+
+
+def test_an_empty_answer_says_what_the_best_has(spark, folder):
+    best = find(spark, Question(folder, ("a truck at night",), k=1), console())[0].first()
+    screen = console()
+    asked = Question(folder, ("a truck at night",), min_score=round(best.score + 1, 1))
+    rows, pictures = find(spark, asked, screen)
+    said = f"no row has a score of {asked.min_score:g} or more; the best has {best.score:.4f}"
+    named = f"({best.sequence_id}, {best.frame_id}, {best.camera})"
+    assert rows.count() == 0 and f"Nothing found: {said} {named}." in words_of(screen)
+    assert said in pictures.html()
+
+
+def test_rows_of_the_least_score(spark, folder):
+    every = find(spark, Question(folder, ("a truck at night",), k=8), console())[0].collect()
+    least = (every[3].score + every[4].score) / 2
+    screen = console()
+    rows, _ = find(spark, Question(folder, ("a truck at night",), k=8, min_score=least), screen)
+    assert [row.image for row in rows.collect()] == [row.image for row in every[:4]]
+    assert f"score {least:g} or more" in words_of(screen)
+
+
+def test_intervals_and_cameras(spark, folder):
+    scored = search(table_of(spark, folder), "a truck at night", 100, 0)
+    least = sum(sorted(row.score for row in scored.collect())[23:25]) / 2
+    expected = intervals(scored, least, 0.5).collect()
+    screen = console()
+    asked = Question(folder, ("a truck at night",), k=100, candidates=0, min_score=least, gap=0.5)
+    rows, pictures = find(spark, asked, screen)
+    assert [(r.sequence_id, r.since, r.until, r.rows) for r in rows.collect()] == [
+        (r.sequence_id, r.since, r.until, r.rows) for r in expected
+    ]
+    strips = [len(card.strip) for card in pictures.sections[0][1]]
+    assert strips == [round((r.until - r.since).total_seconds() / 0.5) + 1 for r in expected]
+    assert "intervals, gaps up to 0.5 s bridged" in words_of(screen)
+    _, moments = find(spark, Question(folder, ("a truck at night",), k=2, all_cameras=True), console())
+    assert [[label for label, _ in card.beside] for card in moments.sections[0][1]] == [["cam01", "cam03"]] * 2
+
+
+def test_what_follows_is_beside_it(spark, folder):
+    asked = Question(folder, ("a bus",), k=2, then="in the rain", within=1)
+    rows, pictures = find(spark, asked, console())
+    first, (card, _) = rows.first(), pictures.sections[0][1]
+    gap = (first.next.timestamp - first.timestamp).total_seconds()
+    labels = [label for label, _ in card.beside]
+    assert labels == [f"first · {first.camera}", f"+{gap:.1f} s · {first.next.camera}"]
+
+
 TITLES = [
+    (Question("t", ("a",), then="b", min_score=0.5), "a, then b", "t, within 3 s, score 0.5 or more"),
     (Question("t", ("a", "b")), "a and b", "t"),
     (Question("t", ("a", "b"), any_of=True, but_not=("c",)), "a or b, not c", "t"),
     (Question("t", like="x.jpg", where="y"), "like x.jpg", "t where y"),
@@ -88,6 +139,8 @@ WRONG = [
     ({"where": "perod = 'night'"}, "A column, variable, or function parameter with name `perod` cannot be resolved"),
     ({"one_per": "scene"}, "expected a column scene, the table has"),
     ({"sentences": ()}, "expected a sentence or a picture in `like` to search for, got neither"),
+    ({"gap": 1.0}, "intervals: expected the score that their rows reach in --min-score, got none"),
+    ({"gap": 1.0, "min_score": 0.5, "one_per": "camera"}, "intervals: expected all rows of a drive, got --one-per"),
     ({"seconds": -1.0}, "seconds: expected more than 0, got -1.0"),
 ]
 
@@ -106,6 +159,8 @@ def test_sequences_as_the_devkit_lists_them(spark, folder, tmp_path):
 
 def test_the_command_is_described():
     text = CliRunner().invoke(main, ["search", "--help"]).output
+    for word in ("--min-score", "--then", "--within", "--all-cameras", "--intervals"):
+        assert re.search(rf"{word}\b", text), word
     for word in ("--table", "--where", "-k", "--one-per", "--seconds", "--not", "--any", "--like", "--html", "--open"):
         assert re.search(rf"{word}\b", text), word
 

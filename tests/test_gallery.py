@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from blip_udfs import gallery
-from tests.browser import CHROMIUM, Browser, element
+from tests.browser import element
 
 ATTACK = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>\"' onload='document.title=1"
 COLUMNS = ("image", "score", "sequence_id", "frame_id", "camera", "weather", "period")
@@ -29,15 +29,6 @@ def ranked(spark, tmp_path_factory):
         (str(folder / "<b>lost.png"), None, "000081", "1618", "cam03", None, None),
     ]
     return spark.createDataFrame(rows, TYPES).orderBy("score", ascending=False)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if CHROMIUM is None:
-        pytest.skip("NO BROWSER: the gallery's page is not tested; apt-get install chromium")
-    chromium = Browser(tmp_path_factory.mktemp("browser"))
-    yield chromium
-    chromium.close()
 
 
 @pytest.fixture(scope="module")

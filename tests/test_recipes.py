@@ -17,6 +17,7 @@ from tests.plans import evaluations
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = {path.stem for path in (ROOT / "sql" / "recipes").glob("*.sql")}
 CAR, TRUCK = Condition("thing", Thing("car")), Condition("thing", Thing("truck"))
+BUS = Condition("thing", Thing("bus"))
 WALKER, CYCLIST = Condition("thing", Thing("pedestrian")), Condition("thing", Thing("cyclist"))
 NIGHT, RAIN = Condition("period", "night"), Condition("weather", "rainy")
 
@@ -218,7 +219,7 @@ def test_saved_searches(spark, table, truth):
 def test_the_threshold_is_the_models(spark):
     card = (ROOT / "blip_udfs/demo/model/README.md").read_text()
     (recommended,) = re.findall(r"`blip_itm` > (0\.\d+)", card)
-    for name in ("histogram", "intervals", "one_after_another"):
+    for name in ("histogram", "intervals", "occurs", "one_after_another"):
         assert f"SET threshold = {recommended};" in (ROOT / f"sql/recipes/{name}.sql").read_text()
 
 
@@ -246,6 +247,15 @@ def test_intervals(spark, table, truth):
         (row.sequence_id, row.since, row.until, row.frames, row.frame_id) for row in rows
     ]
     np.testing.assert_allclose([row.mean_score for row in same], [row.mean_score for row in rows], atol=1e-9)
+
+
+def test_occurs(spark, table, truth):
+    *_, rows, _ = recipe(spark, "occurs")
+    assert ranked(rows) and [row.occurs for row in rows] == [row.score >= 0.65 for row in rows]
+    assert sorted(row.sequence_id for row in rows) == sorted({sequence for sequence, _, _ in truth})
+    shown = in_drives(truth, BUS)
+    right = [row.occurs == (row.sequence_id in shown) for row in rows]
+    assert 3 <= len(shown) <= len(rows) - 3 and sum(right) / len(right) >= 0.8
 
 
 def test_one_after_another(spark, table, truth):

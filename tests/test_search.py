@@ -197,9 +197,65 @@ def test_one_per_seconds(spark, use_model, rows):
     assert [row.image for row in found] == [image for _, image in sorted(moments.values(), reverse=True)]
 
 
+def test_no_row_below_the_least_score(spark, use_model, rows):
+    expected = by_hand(rows, 100, 12)
+    least = (expected[4][1] + expected[5][1]) / 2
+    table = spark.table("searched")
+    assert [row.image for row in search(table, QUERY, 100, 12, min_score=least).collect()] == [
+        image for image, _ in expected[:5]
+    ]
+    assert len(search(table, QUERY, 3, 12, min_score=least).collect()) == 3
+    assert search(table, QUERY, 100, 12, min_score=expected[0][1] + 0.01).collect() == []
+    sql = f"SELECT image FROM blip_search('searched', '{QUERY}', k => 100, candidates => 12) WHERE score >= {least}"
+    assert [row.image for row in spark.sql(sql).collect()] == [image for image, _ in expected[:5]]
+    many = search(table, k=100, candidates=12, queries={"it": QUERY}, min_score=least).collect()
+    assert [row.image for row in many] == [image for image, _ in expected[:5]]
+
+
+@pytest.mark.parametrize("within", [0, 0.5, 1.2])
+def test_one_after_another_by_hand(spark, use_model, rows, within):
+    match, _ = itm_of(rows, use_model, ["a bus", "in the rain"])
+    of = {row.image: (row.sequence_id, row.timestamp.timestamp()) for row in spark.table("searched").collect()}
+    best: dict[tuple, list] = {}
+    for (image, *_), pair in zip(rows, match, strict=True):
+        moment = best.setdefault(of[image], [(-1, ""), (-1, "")])
+        moment[:] = [max(each, (float(score), image)) for each, score in zip(moment, pair, strict=True)]
+    expected = []
+    for (drive, time), (first, _) in best.items():
+        later = [pair[1][0] for (other, at), pair in best.items() if other == drive and 0 <= at - time <= within]
+        expected.append((min(first[0], max(later)), first[1]))
+    df = search(spark.table("searched"), "a bus", 100, 0, then="in the rain", within=within)
+    found = df.collect()
+    assert len(found) == len(best) == 24 and df.columns == [*spark.table("searched").columns, "score", "next"]
+    np.testing.assert_allclose([row.score for row in found], sorted((e[0] for e in expected), reverse=True), atol=1e-5)
+    scores = {image: score for score, image in expected}
+    np.testing.assert_allclose([row.score for row in found], [scores[row.image] for row in found], atol=1e-5)
+    gaps = [(row.next.timestamp - row.timestamp).total_seconds() for row in found]
+    assert min(gaps) == 0 and max(gaps) <= within
+    assert search(spark.table("searched"), "a bus", 100, 0, then="in the rain", min_score=0.999).count() == 0
+
+
+def test_all_cameras_of_the_best_moments(spark, use_model, rows):
+    table = spark.table("searched")
+    of = {row.image: (row.sequence_id, row.frame_id) for row in table.collect()}
+    moments: dict[tuple, float] = {}
+    for image, _, itc, logit in rows:
+        moments[of[image]] = max(moments.get(of[image], -1e9), itc + logit)
+    best = sorted(moments.items(), key=lambda pair: -pair[1])[:3]
+    found = search(table, QUERY, k=3, candidates=0, all_cameras=True).collect()
+    assert [(row.sequence_id, row.frame_id, row.camera) for row in found] == [
+        (*moment, camera) for moment, _ in best for camera in ("cam01", "cam03")
+    ]
+    np.testing.assert_allclose([row.score for row in found[::2]], [score for _, score in best], atol=1e-5)
+    of_one = search(table, QUERY, k=1, where="camera = 'cam03'", all_cameras=True).collect()
+    assert [row.camera for row in of_one] == ["cam01", "cam03"]  # the condition is of the row that is found
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"within": -1}, "within: expected 0 seconds or more, got -1"),
+        ({"queries": {"a": "b"}, "query": (), "then": ["c"]}, "queries: expected no then beside them"),
         ({"query": ()}, "expected a sentence or a picture in `like` to search for, got neither"),
         ({"like": "x.jpg"}, "expected sentences or a picture in `like`, got both; search twice and join the rows"),
         ({"seconds": 0}, "seconds: expected more than 0, got 0"),

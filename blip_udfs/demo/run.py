@@ -1,4 +1,4 @@
-"""Nothing -> a drawn ONCE tree, its embeddings, three questions in SQL, their pictures."""
+"""Nothing -> a drawn ONCE tree, its embeddings, three questions in SQL, pictures of three drives each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from blip_udfs.files import ours
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 CAMERAS = ["cam01", "cam03"]
 
@@ -59,21 +59,26 @@ def answer(spark: SparkSession, tree: Path, out: Path) -> None:
     from blip_udfs.results.gallery import Gallery
     from blip_udfs.spark import scripts
 
-    pictures = Gallery("blip-udfs demo: the three best frames")
+    pictures = Gallery("blip-udfs demo: the best frame of three drives")
     for name in ("1_images.sql", "2_embeddings.sql", "3_search.sql"):
         for statement, result in scripts.run(spark, name, root=str(tree.resolve())):
             click.echo(f"\n{statement};")
             if not result.columns or result.columns == ["key", "value"]:
                 continue  # a command, or SET
-            result = result.cache()  # shown twice, computed once
             result.drop("image").show(truncate=False)
             if "image" in result.columns:
-                pictures.add(result, title_of(statement))
+                pictures.add(*of_three_drives(spark, statement))
     click.echo(f"Pictures: {pictures.save(out / 'index.html')}, {pictures.contact_sheet(out / 'contact_sheet.png')}")
 
 
-def title_of(statement: str) -> str:
-    """The sentence of a search, and its WHERE."""
-    sentence = re.search(r"blip_itm\(image, '([^']*)'\)", statement)
-    where = re.search(r"^WHERE (.*)", statement, re.MULTILINE)
-    return " ".join(filter(None, [sentence and sentence[1], where and f"(WHERE {where[1]})"]))
+def of_three_drives(spark: SparkSession, statement: str) -> tuple[DataFrame, str]:
+    """The best frame of each of the three drives that answer a search best, and the search in words: the best rows of
+    all are neighbours, and would be one picture three times."""
+    sentence = re.findall(r"blip_itm\(image, '([^']*)'\)", statement)[0]
+    where = "".join(re.findall(r"^WHERE .*", statement, re.MULTILINE))
+    found = spark.sql(
+        f"SELECT sequence_id, frame_id, camera, weather, period, image, blip_itm(image, '{sentence}') AS score "
+        f"FROM blip_search(TABLE(SELECT * FROM once_embeddings {where}), '{sentence}', k => 3, candidates => 64, "
+        "one_per => 'sequence_id') ORDER BY score DESC"
+    )
+    return found, f"{sentence} ({where})" if where else sentence

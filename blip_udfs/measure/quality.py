@@ -78,13 +78,16 @@ class Precision:
 
 @dataclass(frozen=True)
 class Calibration:
-    """blip_itm of true pairs and of false ones; the threshold with the best F1, and what it gives."""
+    """blip_itm of true pairs and of false ones; the threshold with the best F1, and what it gives; the same of what
+    `search` calls the score of one sentence, match logit + ITC."""
 
     true: np.ndarray
     false: np.ndarray
     threshold: float
     precision: float
     recall: float
+    min_score: float
+    of_min_score: tuple[float, float]  # precision and recall
 
 
 def facts_of(row: dict[str, Any]) -> Facts:
@@ -133,7 +136,7 @@ def precision(
         own = slice(start, start + len(sentences))
         start += len(sentences)
         table.append(Precision(name, len(sentences), *(round(float(share[own].mean()), 3) for share in shares)))
-    return table, calibration(logits, truth)
+    return table, calibration(logits, match, truth)
 
 
 def precision_at_top(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -142,17 +145,29 @@ def precision_at_top(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.take_along_axis(truth, best, 0).mean(0)
 
 
-def calibration(logits: np.ndarray, truth: np.ndarray) -> Calibration:
+def calibration(logits: np.ndarray, match: np.ndarray, truth: np.ndarray) -> Calibration:
+    """Of logits (images, sentences, 2), match logit + ITC (images, sentences) and what is true of what."""
     no, yes = logits.astype(np.float64)[..., 0], logits.astype(np.float64)[..., 1]
     scores = 1 / (1 + np.exp(no - yes))
-    thresholds = np.arange(0.05, 1.0, 0.05)
+    tenths = np.arange(np.floor(match[truth].min() * 10) - 1, np.ceil(match[truth].max() * 10)) / 10
+    of_min_score = best_f1(match, truth, tenths)
+    return Calibration(
+        scores[truth],
+        scores[~truth],
+        *best_f1(scores, truth, np.arange(0.05, 1.0, 0.05)),
+        of_min_score[0],
+        of_min_score[1:],
+    )
+
+
+def best_f1(scores: np.ndarray, truth: np.ndarray, thresholds: np.ndarray) -> tuple[float, float, float]:
+    """The threshold above which the scores have the best F1, their precision and recall."""
     chosen = [(scores > threshold) for threshold in thresholds]
     precisions = np.array([(truth & each).sum() / max(1, each.sum()) for each in chosen])
     recalls = np.array([(truth & each).sum() / truth.sum() for each in chosen])
     best = int((2 * precisions * recalls / np.maximum(1e-9, precisions + recalls)).argmax())
-    return Calibration(
-        scores[truth], scores[~truth], *(round(float(v[best]), 3) for v in (thresholds, precisions, recalls))
-    )
+    threshold, precision, recall = (round(float(of[best]), 3) for of in (thresholds, precisions, recalls))
+    return threshold, precision, recall
 
 
 def plot(found: Calibration, file: Path) -> Path:

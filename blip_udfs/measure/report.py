@@ -49,7 +49,7 @@ def report(
         if is_tree and sentences:
             table, found = quality.precision(spark, evaluate.scenes(spark, root), sentences)
             figures["precision"] = [asdict(row) for row in table]
-            figures["calibration"] = {name: getattr(found, name) for name in ("threshold", "precision", "recall")}
+            figures["calibration"] = {name: getattr(found, name) for name in CALIBRATED}
             parts += [precision_table(table), calibration_line(found)]
             quality.plot(found, out / "calibration.png")
     finally:
@@ -110,12 +110,17 @@ def precision_table(rows: list[quality.Precision]) -> str:
 
 
 def calibration_line(found: quality.Calibration) -> str:
+    precision, recall = found.of_min_score
     return (
         f"`blip_itm` > {found.threshold:.2f} keeps {found.recall:.0%} of the true pairs, and {found.precision:.0%} of "
-        f"what it keeps is true ({len(found.true):,} true pairs, {len(found.false):,} false)."
+        f"what it keeps is true ({len(found.true):,} true pairs, {len(found.false):,} false).\n\n"
+        f"`--min-score {found.min_score:.1f}`, of the score that a search for one sentence gives, keeps {recall:.0%} "
+        f"of them, and {precision:.0%} of what it keeps is true; with several sentences or `--not` the score is a "
+        f"probability: `--min-score {found.threshold:.2f}`."
     )
 
 
+CALIBRATED = ("threshold", "precision", "recall", "min_score", "of_min_score")
 TASKS = SPEED | FOOTPRINT | {"scan": scan, "idle": idle}
 ASKED_FOR = {
     "gpu": gpu,

@@ -6,13 +6,15 @@ import base64
 import hashlib
 import html
 import io
-from concurrent.futures import ThreadPoolExecutor
+import json
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blip_udfs.results.cards import FRAME, SKY, Card
+from blip_udfs.results.candidates import check_columns
+from blip_udfs.results.cards import FRAME, SKY, TIMES, Card
+from blip_udfs.results.pictures import MOMENT, STEPS, cards, encoded, jpeg
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 PACKAGES = {"PIL": "Pillow", "jinja2": "Jinja2"}
 MOST_ROWS = 200
 MOST_BYTES = 9_000_000  # of a page's pictures in base64: with its text the page stays under 10 MB
-# a picture's longest side in pixels and its JPEG quality, the best first: what fits in the page is taken
-STEPS = ((1280, 85), (960, 82), (720, 80), (480, 75), (320, 70), (160, 60))
+OF_STRIPS = 0.3  # their part of it, where there are any
+SCRIPTS = ("gallery.js", "review.js")
 
 
 @dataclass
@@ -33,12 +35,18 @@ class Gallery:
     title: str
     note: str = ""
     sections: list[tuple[str, list[Card]]] = field(default_factory=list)
+    empty: str = "Nothing found."
 
-    def add(self, df: DataFrame, title: str = "") -> Gallery:
+    def add(
+        self,
+        df: DataFrame,
+        title: str = "",
+        frames: DataFrame | None = None,
+        by: str = "sequence_id",
+        moments: bool = False,
+    ) -> Gallery:
         """One more section: the rows of `df` in their order, at most 200 (they are collected)."""
-        rows = with_files(df.limit(MOST_ROWS)).collect()
-        with ThreadPoolExecutor() as pool:
-            self.sections.append((title, list(pool.map(card, [row.asDict() for row in rows]))))
+        self.sections.append((title, cards(df, MOST_ROWS, frames, by, moments)))
         return self
 
     def html(self) -> str:
@@ -46,15 +54,28 @@ class Gallery:
         from jinja2 import Environment, PackageLoader
 
         pages = Environment(loader=PackageLoader("blip_udfs.results", "."), autoescape=True, trim_blocks=True)
-        script = Path(__file__).with_name("gallery.js").read_text(encoding="utf-8")
-        most = MOST_BYTES * 3 // 4 // max(1, sum(len(cards) for _, cards in self.sections))
+        script = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS)
+        most, of_strip = self._bytes_of_pictures()
         return pages.get_template("gallery.html.j2").render(
             title=self.title,
             note=self.note,
-            sections=[(title, [shown(each, most) for each in cards]) for title, cards in self.sections],
+            sections=[
+                (title, noun(own), [shown(each, most, of_strip) for each in own]) for title, own in self.sections
+            ],
+            empty=self.empty,
+            # what was decided is kept by this name: of the same question to the same table and model
+            kept=hashlib.sha256(f"{self.title}\n{self.note}".encode()).hexdigest()[:16],
             script=script,
             digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         )
+
+    def _bytes_of_pictures(self) -> tuple[int, int]:
+        """How many bytes a picture may have, and how many one of a strip."""
+        every = [card for _, own in self.sections for card in own]
+        large, of_strips = sum(len(card.beside) or 1 for card in every), sum(len(card.strip) for card in every)
+        room = MOST_BYTES * 3 // 4  # base64 makes four bytes of three
+        in_strips = int(room * OF_STRIPS) if of_strips else 0
+        return (room - in_strips) // max(1, large), in_strips // max(1, of_strips)
 
     def _repr_html_(self) -> str:
         # a frame keeps the page's style away from the notebook's
@@ -91,18 +112,36 @@ class Gallery:
         return Path(path)
 
 
-def gallery(df: DataFrame, title: str = "blip_udfs", note: str = "") -> Gallery:
+def gallery(
+    df: DataFrame,
+    title: str = "blip_udfs",
+    note: str = "",
+    *,
+    frames: DataFrame | None = None,
+    by: str = "sequence_id",
+    moments: bool = False,
+) -> Gallery:
     """The rows of `df`, in their order, as pictures. Needs an `image` column (BINARY, or STRING: a path that this
     machine can read); shows `score` and the ONCE columns that are there. In place of an image that does not decode
     stands the reason.
 
-    Raises ValueError without an `image` column, ImportError in a Python without Pillow or Jinja2, as a Connect client's
-    may be.
+    `frames`, of rows that `intervals` gave: the table that they were found in (`by`, `timestamp`, `image`, and `camera`
+    and `score` if any). Below the best frame of each interval stands the strip of its camera's frames from `since` to
+    `until`, at most twelve at equal distances. `moments`: rows of one sequence_id and frame_id are one card, the
+    cameras side by side. Rows of `search(then=...)` show both frames.
+
+    The page is also a place of review: keys or buttons accept and reject, undo, and save what was accepted as CSV and
+    as the devkit's list; it goes on where it stopped when it is opened again.
+
+    Raises ValueError without an `image` column, or for `frames` or `moments` without the columns that they need;
+    ImportError in a Python without Pillow or Jinja2, as a Connect client's may be.
     """
     check_packages()
     if "image" not in df.columns:
         raise ValueError(f"gallery: expected a column image, got {', '.join(df.columns)}; select it, or rename yours")
-    return Gallery(title, note).add(df, title)
+    if moments:
+        check_columns(df, list(MOMENT), "the cameras of a moment need it")
+    return Gallery(title, note).add(df, title, frames, by, moments)
 
 
 def check_packages() -> None:
@@ -112,46 +151,8 @@ def check_packages() -> None:
         )
 
 
-def with_files(df: DataFrame) -> DataFrame:
-    """Paths as whoever reads them takes them."""
-    from blip_udfs.spark.by_path import readable
-
-    is_connect = type(df).__module__.startswith("pyspark.sql.connect")
-    is_path = not is_connect and dict(df.dtypes)["image"] == "string"
-    return df.withColumn("image", readable(df.sparkSession)) if is_path else df
-
-
-def card(row: dict[str, Any]) -> Card:
-    from blip_udfs.files.carried import is_carried, parts
-    from blip_udfs.files.images import ImageError, decode
-
-    image = bytes(row["image"]) if isinstance(row["image"], (bytes, bytearray)) else row["image"]
-    source = parts(image)[1] if is_carried(image) else image if isinstance(image, str) else None
-    facts = tuple((name, str(row[name])) for name in SKY + FRAME if row.get(name) is not None)
-    try:
-        if image is None:
-            raise ImageError("image is NULL")
-        picture = jpeg(decode(image), *STEPS[0])
-    except ImageError as error:
-        return Card(None, source, row.get("score"), facts, str(error))
-    return Card(picture, source, row.get("score"), facts)
-
-
-def jpeg(image: Image.Image, side: int, quality: int) -> bytes:
-    """The image with no side longer than `side` pixels."""
-    smaller = image.copy()
-    smaller.thumbnail((side, side))
-    return encoded(smaller, quality)
-
-
-def encoded(image: Image.Image, quality: int) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality)
-    return out.getvalue()
-
-
 def fitted(picture: bytes, most: int) -> bytes:
-    """The picture in at most `most` bytes, as large as they allow; at the least 160 px."""
+    """The picture in at most `most` bytes, as large as they allow; at the least 96 px."""
     from PIL import Image
 
     if len(picture) <= most:
@@ -165,14 +166,42 @@ def fitted(picture: bytes, most: int) -> bytes:
     return smaller
 
 
-def shown(card: Card, most: int) -> dict[str, Any]:
-    """What the template shows of a card; the picture, in at most `most` bytes, is part of the page."""
-    data = "" if card.picture is None else base64.b64encode(fitted(card.picture, most)).decode("ascii")
+def data_uri(card: Card, most: int) -> str:
+    """The picture in at most `most` bytes, as a part of the page."""
+    if card.picture is None:
+        return ""
+    return f"data:image/jpeg;base64,{base64.b64encode(fitted(card.picture, most)).decode('ascii')}"
+
+
+def shown(card: Card, most: int, of_strip: int) -> dict[str, Any]:
+    """What the template shows of a card."""
+    sides = card.beside or (("", card),)
+    best = next((at for at, (_, each) in enumerate(sides) if each.facts == card.facts), 0)
     return {
-        "picture": f"data:image/jpeg;base64,{data}" if data else "",
-        "problem": card.problem,
+        "pictures": [
+            {
+                "data": data_uri(each, most),
+                "problem": each.problem,
+                "label": label,
+                "name": each.name,
+                "best": at == best,
+            }
+            for at, (label, each) in enumerate(sides)
+        ],
+        "strip": [
+            {"data": data_uri(each, of_strip), "problem": each.problem, "label": label, "name": f"{each.name} {label}"}
+            for label, each in card.strip
+        ],
+        "is_wide": bool(card.beside or card.strip),
+        "ids": json.dumps(card.ids),
         "link": card.link,
         "name": card.name,
         "score": card.score_text,
-        "lines": [line for line in (card.line(SKY), card.line(FRAME)) if line],
+        "lines": [line for line in (card.line(TIMES), card.line(SKY), card.line(FRAME)) if line],
     }
+
+
+def noun(own: list[Card]) -> str:
+    """How many of what a section has."""
+    one = "interval" if any(card.strip for card in own) else "moment" if any(card.beside for card in own) else "image"
+    return f"{len(own)} {one}{'' if len(own) == 1 else 's'}"

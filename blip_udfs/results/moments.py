@@ -1,4 +1,4 @@
-"""Rows with a score and a time -> intervals: when a sentence holds, and the best row of each."""
+"""Rows with a score and a time -> intervals, one thing after another, all cameras of a moment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from blip_udfs.results.candidates import check_columns, quoted
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-SECONDS, BREAKS, NUMBER = "blip_seconds", "blip_breaks", "blip_interval"
+SECONDS, AFTER, BREAKS, NUMBER = "blip_seconds", "blip_after", "blip_breaks", "blip_interval"
 GROUP, BEST = "blip_group", "blip_best"  # not `by`, which is among the columns of the best row
+NEXT = "next"
+SHOWN_OF_NEXT = ("timestamp", "frame_id", "camera")  # where the table has them
 ADDED = ("since", "until", "rows", "mean_score")
 
 
@@ -55,3 +57,48 @@ def check(scored: DataFrame, gap: float, by: str) -> None:
     for name in ADDED:
         if name in scored.columns:
             raise ValueError(f"the rows have a column {name}, which intervals adds: rename or drop theirs")
+
+
+def check_moments(df: DataFrame, then: list[str], within: float, all_cameras: bool) -> None:
+    if within < 0:
+        raise ValueError(f"within: expected 0 seconds or more, got {within}")
+    if then:
+        check_columns(df, ["sequence_id", "timestamp"], "add or rename it")
+    if then and NEXT in df.columns:
+        raise ValueError(f"the rows have a column {NEXT}, which `then` adds: rename or drop theirs")
+    if all_cameras:
+        check_columns(df, ["sequence_id", "frame_id", "camera"], "add or rename it")
+
+
+def followed(first: DataFrame, second: DataFrame, within: float, image: str) -> DataFrame:
+    """Of each sequence_id and timestamp the best row of `first`, with the best of `second` in the `within` seconds from
+    then on as `next`; the score is the lesser of both. Rows that nothing follows do not come back."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    drive, time = F.col("sequence_id"), F.col("timestamp").cast("double")
+    moment = Window.partitionBy("sequence_id", "timestamp").orderBy(F.desc("score"))
+    best = [
+        rows.where("score IS NOT NULL").withColumn(NUMBER, F.row_number().over(moment)).where(F.col(NUMBER) == 1)
+        for rows in (first, second)
+    ]
+    shown = [*(name for name in SHOWN_OF_NEXT if name in second.columns), image, "score"]
+    later = best[1].select(drive.alias(GROUP), time.alias(AFTER), F.struct(*map(quoted, shown)).alias(NEXT))
+    earlier = best[0].drop(NUMBER).withColumn(SECONDS, time)
+    gap = F.col(AFTER) - F.col(SECONDS)
+    pairs = earlier.join(later, (drive == F.col(GROUP)) & gap.between(0, within))
+    pairs = pairs.withColumn("score", F.least("score", f"{NEXT}.score"))
+    soonest = Window.partitionBy("sequence_id", "timestamp").orderBy(F.desc("score"), AFTER)
+    numbered = pairs.withColumn(NUMBER, F.row_number().over(soonest)).where(F.col(NUMBER) == 1)
+    return numbered.drop(NUMBER, GROUP, AFTER, SECONDS)
+
+
+def of_all_cameras(best: DataFrame, rows: DataFrame) -> DataFrame:
+    """Of each moment (sequence_id, frame_id) of `best` what `rows` has of it, by camera, with the moment's score; the
+    best moment first."""
+    from pyspark.sql import functions as F
+
+    moment = ["sequence_id", "frame_id"]
+    scores = best.groupBy(*moment).agg(F.max("score").alias("score"))
+    order = [F.desc_nulls_last("score"), *map(F.col, (*moment, "camera"))]
+    return rows.join(F.broadcast(scores), moment).select(*map(quoted, rows.columns), "score").orderBy(*order)

@@ -25,7 +25,8 @@ def sheet(sections: list[tuple[str, list[Card]]], columns: int, width: int) -> I
 
 
 def strip(title: str, cards: list[Card], columns: int, width: int) -> Image.Image:
-    """One section."""
+    """One section; what is beside a row is a tile of its own."""
+    cards = [each for card in cards for _, each in card.beside or (("", card),)]
     height = round(width * RATIO)
     rows = -(-len(cards) // columns)
     picture = Image.new("RGB", (columns * (width + GAP) + GAP, HEADING + rows * (height + CAPTION)), "white")
