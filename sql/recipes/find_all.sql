@@ -1,7 +1,8 @@
 -- All rows that match a sentence, or nearly all, for a training set: with a probability of 0.95 at least nine of ten of
 -- those that scoring every row would give, and no other. Two samples prove below which similarity no row need be scored;
--- a warning in the log says how many rows are. A promise takes about a hundred matches in the samples: of a small table
--- every row is scored, as without the setting.
+-- a warning in the log says how many rows are. Embeddings are read for the counts, both samples and the result, images of
+-- the rows that are scored alone. A promise takes about a hundred matches in the samples: of a small table every row is
+-- scored, as without the setting.
 SET spark.blip.filter.recall = 0.9;
 SET threshold = 0.65;
 
