@@ -11,7 +11,7 @@ SOURCES = $(shell find blip_udfs conf notebooks sql tests setup.py Makefile READ
   ! -name '*.ipynb' ! -name '*.jar' ! -name '*.jpg' ! -name '*.png' ! -name '*.pyc' ! -path 'blip_udfs/demo/model/*' \
   ! -path 'tests/blip_reference/*' ! -path 'tests/once/*' ! -path sql/README.md ! -path sql/databricks/unity_catalog.sql)
 
-.PHONY: setup java wheel demo test slow endurance lakes matrix reference lint bench notebooks clean
+.PHONY: setup java wheel demo test slow endurance lakes matrix reference lint bench gpu notebooks clean
 
 setup: java $(READY) ## environment and extension jar
 	@$(BIN)/python -m blip_udfs.spark.catalyst.build
@@ -75,8 +75,14 @@ lint: setup ## style, types, long files, repeated lines, and that the reference 
 bench: setup ## measure beside the alternatives and put the table into the page of figures
 	$(BIN)/blip-udfs bench --page blip_udfs/measure/README.md
 
+gpu: ## on a machine with an NVIDIA GPU: in .venv-gpu, with a CUDA torch, its parity, speed, memory and use
+	@nvidia-smi -L 2>/dev/null | grep -q '^GPU ' \
+	  || { echo "make gpu: expected an NVIDIA GPU, 'nvidia-smi -L' lists none; nothing was installed"; exit 2; }
+	@$(MAKE) --no-print-directory VENV=.venv-gpu setup
+	.venv-gpu/bin/blip-udfs bench gpu --work gpu_output
+
 notebooks: demo ## run them over the demo's tree and keep their outputs
 	$(BIN)/python notebooks/run.py
 
 clean: ## all that make and the demo made
-	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache blip_udfs/spark/catalyst/*.jar
+	rm -rf $(VENV) .venv-gpu $(OUT) gpu_output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache blip_udfs/spark/catalyst/*.jar

@@ -45,6 +45,13 @@ BENCH = [  # only for `blip-udfs bench`
     *OPENVINO,  # one of the ways that `bench embed` compares
 ]
 
+PEERS = [  # only for `blip-udfs bench peers`: what people would use instead
+    "daft>=0.7",  # a class UDF around transformers, and around this package's engine
+    "ray[data]>=2.50",  # the same as actors
+    "duckdb>=1.4",  # vectors in the same Parquet, scanned
+    "lancedb>=0.25",  # the same vectors in its own format, scanned and by its index
+]
+
 PLOTS = ["matplotlib>=3.9"]  # only for `blip-udfs evaluate` and plots in notebooks
 
 DEV = [
@@ -108,6 +115,7 @@ setup(
         "plots": PLOTS,
         "bench": BENCH,
         "openvino": OPENVINO,
+        "peers": PEERS,
         "dev": DEV + SPARK + CONNECT + PLOTS + BENCH,
     },
     cmdclass={"build_py": BuildWithJar},

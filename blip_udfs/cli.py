@@ -136,7 +136,7 @@ def evaluate(
     return report(source, images, split, count or 1000, numbers, full, sentences, model, out)
 
 
-BENCH = str.split("embed read itm features search many cascade memory startup profile codecs idle")
+BENCH = str.split("embed read itm features search many cascade memory startup profile codecs scan idle gpu peers")
 
 
 @main.command()
@@ -144,17 +144,16 @@ BENCH = str.split("embed read itm features search many cascade memory startup pr
 @click.argument("tasks", nargs=-1, type=click.Choice(BENCH))
 @click.option("--rounds", default=5, type=click.IntRange(min=1), help="Of each way, after one that warms up.")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder that keeps model, images and results.")
+@click.option("--share", default=1.0, type=click.FloatRange(0, 1), help="Of peers: of its images and rows, for a try.")
 @click.option("--silence", default=120.0, show_default=True, help="Of idle: seconds before each query.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Markdown file to write the table into.")
-def bench(
-    tasks: tuple[str, ...], rounds: int, work: Path | None, silence: float, as_json: bool, page: Path | None
-) -> None:
-    """Measure TASKS (all by default) beside the alternatives, interleaved."""
+def bench(tasks: tuple[str, ...], work: Path | None, **how: Any) -> None:
+    """Measure TASKS (all but gpu and peers by default) beside the alternatives, interleaved."""
     from blip_udfs.measure.report import measured
 
     with told(), tempfile.TemporaryDirectory() as scratch:
-        measured(tasks, rounds, work or Path(scratch), as_json, page, silence)
+        measured(tasks, folder=work or Path(scratch), **how)
 
 
 def of_jar() -> dict[str, str]:

@@ -51,6 +51,18 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+def decoders(device: str, few: int) -> int:
+    """Threads that read and decode images while the model works: `few` where it computes on the same cores, else as
+    many as the task has, for a GPU encodes more images than they decode."""
+    return few if device == "cpu" else max(few, torch.get_num_threads())
+
+
+def as_exact_as_said(device: torch.device) -> None:
+    """float32 is float32: of the convolution that takes patches cuDNN would else drop 13 of 23 bits."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def batch_size(device: str) -> int:
     """Images per forward pass that suit the device: beyond it nothing is gained but memory is needed."""
     return BATCH_SIZES[torch.device(device).type]

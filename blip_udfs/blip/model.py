@@ -13,10 +13,17 @@ from cachetools import LRUCache, TTLCache
 
 from blip_udfs.blip import retrieval
 from blip_udfs.blip.checkpoint import HUB_ID, Checkpoint, ModelError, announce, announced, files_of, find, read_json
-from blip_udfs.blip.devices import choose_device, choose_dtype, device_of_task, set_threads
+from blip_udfs.blip.devices import (
+    as_exact_as_said,
+    choose_device,
+    choose_dtype,
+    decoders,
+    device_of_task,
+    set_threads,
+)
 from blip_udfs.blip.family import Loader, Model
 
-__all__ = ["ModelError", "build", "device_of_task", "keep", "load", "set_threads"]
+__all__ = ["ModelError", "build", "decoders", "device_of_task", "keep", "load", "set_threads"]
 
 FAMILIES: dict[str, Loader] = {"blip": retrieval.build}  # by model_type of config.json
 MODELS_KEPT = 2
@@ -99,6 +106,7 @@ def build(files: Checkpoint, device: str = "auto", dtype: str = "auto", backend:
     where = choose_device(device)
     kind = choose_dtype(dtype, where)
     check_backend(backend, where, kind)
+    as_exact_as_said(where)
     return family(files)(files, where, kind, backend)
 
 

@@ -1,12 +1,12 @@
 """A BLIP checkpoint -> Blip: pixels and texts to embeddings, patch features and matching scores, as numpy arrays.
 
-On a GPU the same code runs in half precision from pinned memory; that path is guarded by torch.cuda.is_available()
-and has not been run on one.
+On a GPU the same code runs in half precision from pinned memory, and there levels of 0..255 become numbers: a fourth of
+the bytes cross. `make gpu` compares its numbers with a CPU's; it has not been run on one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from blip_udfs.blip.checkpoint import Checkpoint, ModelError, read_json
 from blip_udfs.blip.devices import batch_size
 from blip_udfs.blip.engine import Retrieval, TextShape, VisionShape
 from blip_udfs.blip.features import pack_features
+from blip_udfs.blip.fits import Fitting
 from blip_udfs.blip.processor import Processor, read_processor
 from blip_udfs.blip.products import settle
 from blip_udfs.blip.tokens import ENC, MAX_TOKENS, read_tokenizer, token_ids
-from blip_udfs.files.images import normalise
+from blip_udfs.files.images import normalise, normalised_levels
 
 if TYPE_CHECKING:
     from blip_udfs.blip.openvino_vision import OpenVinoVision
@@ -56,6 +57,7 @@ def build(files: Checkpoint, device: torch.device, dtype: torch.dtype, backend: 
         tokenizer=tokenizer,
         enc_token_id=enc_token_id(tokenizer, config.text_config),
         vocabulary=text.vocabulary,
+        fitting=Fitting(device),
     )
 
 
@@ -173,6 +175,7 @@ class Blip:
     tokenizer: Tokenizer
     enc_token_id: int | None
     vocabulary: int
+    fitting: Fitting
 
     @property
     def label(self) -> str:
@@ -192,16 +195,14 @@ class Blip:
     @torch.inference_mode()
     def embed_images(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> L2-normalised float32 (B, D)."""
-        images = self._images(pixels)
         self._settle_vision()
-        return to_numpy(self.vision.embed_images(images))
+        return self._of_images(pixels, self.vision.embed_images)
 
     @torch.inference_mode()
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) -> patch features float32 (B, N, W), [CLS] first."""
-        images = self._images(pixels)
         self._settle_vision()
-        return to_numpy(self.vision.features(images))
+        return self._of_images(pixels, self.vision.features)
 
     @torch.inference_mode()
     def embed_features(self, features: np.ndarray) -> np.ndarray:
@@ -214,7 +215,12 @@ class Blip:
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
         self._settle_text()
-        return to_numpy(self.network.embed_texts(*map(self._tensor, self.token_ids(texts))))
+        ids, mask = self.token_ids(texts)
+        return self.fitting(
+            "texts",
+            len(texts),
+            lambda part: to_numpy(self.network.embed_texts(self._tensor(ids[part]), self._tensor(mask[part]))),
+        )
 
     def itm_logits(self, features: np.ndarray, texts: Sequence[str], token: str = "enc") -> np.ndarray:
         """Features (B, N, W) of any float type, each scored with its own of B texts -> float32 (B, 2): no match, match.
@@ -258,12 +264,20 @@ class Blip:
     def _match(self, features: np.ndarray, texts: Sequence[str], token: str) -> np.ndarray:
         if not texts:
             return np.empty((0, 2), np.float32)
+        self._settle_text()
+        shared = len(features) == 1  # by all texts
+        return self.fitting(
+            "pairs of image and text",
+            len(texts),
+            lambda part: self._match_at_once(features if shared else features[part], texts[part], token),
+        )
+
+    def _match_at_once(self, features: np.ndarray, texts: Sequence[str], token: str) -> np.ndarray:
         unique = list(dict.fromkeys(texts))
         place = {text: row for row, text in enumerate(unique)}
         which = np.array([place[text] for text in texts])
         ids, mask = self.token_ids(unique, token)
         tokens, real, rows = map(self._tensor, (ids, mask, which))
-        self._settle_text()
         return to_numpy(self.network.match(tokens, real, rows, self._patches(features)))
 
     def _settle_vision(self) -> None:
@@ -274,12 +288,18 @@ class Blip:
         positions, _ = self.features_shape
         settle(self.network.text_encoder, lambda: self.network.text_encoder.a_little(positions))
 
-    def _images(self, pixels: np.ndarray) -> torch.Tensor:
+    def _of_images(self, pixels: np.ndarray, forward: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         expected = (self.image_size, self.image_size, 3)
         if pixels.dtype != np.uint8 or pixels.shape[1:] != expected:
             raise ValueError(f"expected uint8 pixels (B, {expected}), got {pixels.dtype} {pixels.shape}")
+        return self.fitting("images", len(pixels), lambda part: to_numpy(forward(self._images(pixels[part]))))
+
+    def _images(self, pixels: np.ndarray) -> torch.Tensor:
         how = self.processor
-        return self._tensor(normalise(pixels, how.mean, how.std, how.rescale)).to(self.dtype)  # (B, 3, S, S)
+        if self.device.type == "cpu":
+            return self._tensor(normalise(pixels, how.mean, how.std, how.rescale)).to(self.dtype)  # (B, 3, S, S)
+        levels = torch.from_numpy(normalised_levels(how.mean, how.std, how.rescale)).to(self.device, self.dtype)
+        return normalised_there(self._tensor(pixels), levels)
 
     def _patches(self, features: np.ndarray) -> torch.Tensor:
         return self._tensor(features).to(self.dtype)  # (B, N, W)
@@ -289,6 +309,11 @@ class Blip:
             array = array if array.flags.writeable else array.copy()  # torch warns of what it could write to
             return torch.from_numpy(array).to(self.device)
         return torch.from_numpy(np.array(array)).pin_memory().to(self.device, non_blocking=True)
+
+
+def normalised_there(pixels: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """uint8 (B, S, S, 3) -> (B, 3, S, S) of the type of `levels` (3, 256), on whichever device both are."""
+    return torch.stack([levels[channel][pixels[..., channel].int()] for channel in range(3)], 1)
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ class Result:
 
 
 def interleaved(
-    task: str, unit: str, work: int | list[int], ways: dict[str, Callable[[], Any]], rounds: int
+    task: str, unit: str, work: int | list[int], ways: Mapping[str, Callable[[], Any]], rounds: int
 ) -> list[Result]:
     """Each way once to warm up, then `rounds` times in turn; the first is ours. `work` is what a call does, of all ways
     or of each. Ratios are of rates, medians over rounds."""

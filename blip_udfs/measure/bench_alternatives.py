@@ -14,8 +14,23 @@ if TYPE_CHECKING:
 SENTENCE = "a car on a wet road at night"  # 9 tokens with [ENC] and [SEP]
 
 
+SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {  # of the published models, vision and text
+    "base": ({}, {}),
+    "large": (
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+        {"encoder_hidden_size": 1024},
+    ),
+}
+
+
 def base_model(folder: Path) -> Path:
     """A BLIP base of 384 px with random weights: speed does not depend on their values."""
+    return random_model(folder, *SIZES["base"])
+
+
+def random_model(folder: Path, vision: dict[str, int], text: dict[str, int], alive: bool = False) -> Path:
+    """A BLIP with seeded random weights, kept from run to run. `alive`: not as transformers begins to train one, with
+    biases of 0 and a vision of 1e-10, but with weights that all matter, by which number types are compared."""
     import torch
     from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipImageProcessor
 
@@ -25,11 +40,25 @@ def base_model(folder: Path) -> Path:
         torch.manual_seed(0)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "vocab.txt").write_text(vocabulary_of(DEMO))
-        text = {"num_attention_heads": 12, "vocab_size": 30524, "bos_token_id": 30522}
-        BlipForImageTextRetrieval(BlipConfig(text_config=text)).save_pretrained(folder)
+        config = BlipConfig(
+            vision_config=vision,
+            text_config={"num_attention_heads": 12, "vocab_size": 30524, "bos_token_id": 30522} | text,
+        )
+        model = BlipForImageTextRetrieval(config)
+        if alive:
+            enliven(model)
+        model.save_pretrained(folder)
         BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-        BlipImageProcessor(size={"height": 384, "width": 384}).save_pretrained(folder)
+        side = vision.get("image_size", 384)
+        BlipImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)
     return folder
+
+
+def enliven(model: Any) -> None:
+    for name, weight in model.named_parameters():
+        weight.data.normal_(0, 0.5 * weight.shape[-1] ** -0.5 if weight.ndim > 1 else 0.1)
+        if "norm" in name.lower() and name.endswith("weight"):
+            weight.data += 1
 
 
 def vocabulary_of(folder: Path) -> str:
@@ -86,13 +115,14 @@ class Transformers:
         return np.concatenate(out)
 
 
-def session(folder: Path, model: str) -> SparkSession:
+def session(folder: Path, model: str, cores: str = "*", others: dict[str, str] | None = None) -> SparkSession:
+    """A session of an earlier task goes on; its cores and `others` are then those."""
     from blip_udfs.spark.session import start
 
     settings = {"spark.blip.model": model, "spark.ui.enabled": "false", "spark.log.level": "ERROR"}
     settings |= {"spark.sql.warehouse.dir": str(folder / "warehouse"), "spark.driver.memory": "4g"}
-    spark = start("bench", "local[*]", settings)
-    spark.conf.set("spark.blip.model", model)  # a session of an earlier task goes on
+    spark = start("bench", f"local[{cores}]", settings | (others or {}))
+    spark.conf.set("spark.blip.model", model)
     return spark
 
 
@@ -106,8 +136,9 @@ def drawn(folder: Path, sequences: int, frames: int, size: tuple[int, int]) -> P
     return root
 
 
-def vectors(folder: Path, rows: int, width: int = 256) -> Path:
-    """Random unit vectors as Parquet: id BIGINT, embedding ARRAY<FLOAT>; kept from run to run."""
+def vectors(folder: Path, rows: int, width: int = 256, row_group: int | None = None) -> Path:
+    """Random unit vectors as Parquet: id BIGINT, embedding ARRAY<FLOAT>; kept from run to run. A file is one row group
+    unless `row_group` is fewer rows."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -120,7 +151,7 @@ def vectors(folder: Path, rows: int, width: int = 256) -> Path:
             values /= np.linalg.norm(values, axis=1, keepdims=True)
             lists = pa.ListArray.from_arrays(np.arange(0, count * width + 1, width, dtype=np.int32), values.ravel())
             table = pa.table({"id": np.arange(start, start + count), "embedding": lists})
-            parquet.write_table(table, file, compression="none", use_dictionary=False)
+            parquet.write_table(table, file, compression="none", use_dictionary=False, row_group_size=row_group)
     return folder
 
 

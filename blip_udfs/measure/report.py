@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,10 @@ import click
 from blip_udfs.measure import bench, evaluate, moved, quality
 from blip_udfs.measure.bench import SPEED
 from blip_udfs.measure.bench_footprint import FOOTPRINT, plot_profile
+from blip_udfs.measure.bench_gpu import BEYOND, gpu, need_gpu
 from blip_udfs.measure.bench_idle import SILENCE, idle
+from blip_udfs.measure.bench_peers import peers, versions
+from blip_udfs.measure.bench_scan import scan
 from blip_udfs.spark.session import start
 
 if TYPE_CHECKING:
@@ -113,9 +116,15 @@ def calibration_line(found: quality.Calibration) -> str:
     )
 
 
-TASKS = SPEED | FOOTPRINT | {"idle": idle}
+TASKS = SPEED | FOOTPRINT | {"scan": scan, "idle": idle}
+ASKED_FOR = {
+    "gpu": gpu,
+    "peers": peers,
+}  # not among all: they need more than this package, and have tables of their own
 STEADY = 0.15  # the widest spread of a figure that a page shows
+NEEDED: dict[str, Callable[[], object]] = {"gpu": need_gpu, "peers": versions}
 BEGIN, END = "<!-- measured by blip-udfs bench -->\n", "<!-- end -->"
+BEGIN_PEERS = "<!-- measured by blip-udfs bench peers -->\n"
 
 
 def measured(
@@ -125,34 +134,47 @@ def measured(
     as_json: bool,
     page: Path | None = None,
     silence: float = SILENCE,
+    share: float = 1.0,
 ) -> None:
-    """Prints what `bench` measures of the tasks (all of them when none is named), and leaves it in the folder; writes
-    all that the folder has, from earlier runs too, into a page, and the profile as a picture beside it."""
-    around = around_table(page) if page else ("", "")  # a page without a place for it is refused before hours are spent
+    """Prints what `bench` measures of the tasks (all but those that must be asked for when none is named), and leaves
+    it in the folder, as JSON and as a table; writes all that the folder has, from earlier runs too, into a page, and
+    the profile as a picture beside it. `peers` alone has a place of its own there. Raises ClickException, after all
+    that, where numbers are not what they must be.
+    """
+    for task in set(tasks) & set(NEEDED):
+        NEEDED[task]()
+    of_peers = list(tasks) == ["peers"]
+    begin = BEGIN_PEERS if of_peers else BEGIN
+    around = around_table(page, begin) if page else ("", "")  # one without a place is refused before hours are spent
     folder.mkdir(parents=True, exist_ok=True)
-    files = {task: folder / f"{task}.json" for task in TASKS}
-    runs_of = TASKS | {"idle": partial(idle, silence=silence)}
+    runs_of = TASKS | ASKED_FOR | {"idle": partial(idle, silence=silence), "peers": partial(peers, share=share)}
+    files = {task: folder / f"{task}.json" for task in runs_of}
     for task in tasks or TASKS:
-        rows = [asdict(row) for row in runs_of[task](folder, rounds)]
-        files[task].write_text(json.dumps({"machine": bench.machine(), "results": rows}, indent=1))
+        own_machine = bench.machine() | (versions() if task == "peers" else {})
+        run = {"machine": own_machine, "results": [asdict(row) for row in runs_of[task](folder, rounds)]}
+        files[task].write_text(json.dumps(run, indent=1))
+        files[task].with_suffix(".md").write_text(speed_table([run]) + "\n")
     runs = {task: json.loads(file.read_text()) for task, file in files.items() if file.exists()}
     own = [runs[task] for task in tasks or TASKS]
     click.echo(json.dumps(own, indent=1) if as_json else speed_table(own))
     if page:
-        page.write_text(page_table(list(runs.values())).join(around), encoding="utf-8")
-        if "profile" in runs:
+        shown = speed_table(own) if of_peers else page_table([run for task, run in runs.items() if task in TASKS])
+        page.write_text(shown.join(around), encoding="utf-8")
+        if "profile" in runs and not of_peers:
             plot_profile(results(runs["profile"]), page.with_name("profile.png"))
+    if wrong := [f"{row.task}: {row.way}" for run in own for row in results(run) if row.unit.startswith(BEYOND)]:
+        raise click.ClickException(f"expected differences within their tolerances, {len(wrong)} are beyond: {wrong[0]}")
 
 
-def around_table(page: Path) -> tuple[str, str]:
+def around_table(page: Path, begin: str) -> tuple[str, str]:
     """What stands before and behind a page's table; of a page that is not there, nothing. Raises ValueError for a page
     without a place for it."""
-    text = page.read_text(encoding="utf-8") if page.exists() else BEGIN + END
-    before, begins, rest = text.partition(BEGIN)
+    text = page.read_text(encoding="utf-8") if page.exists() else begin + END
+    before, begins, rest = text.partition(begin)
     _, ends, after = rest.partition(END)
     if not (begins and ends):
         raise ValueError(
-            f"{page}: expected the lines {BEGIN.strip()} and {END}, between which the table goes, found none; add "
+            f"{page}: expected the lines {begin.strip()} and {END}, between which the table goes, found none; add "
             "them, or name a file that is not there"
         )
     return before + begins, f"\n{ends}{after}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STORED_PER_IMAGE = 2  # rows of patch features that make as good a forward pass as one image to encode
 BYTES_AT_ONCE = 64 << 20  # encoded images or patch features of a forward pass, whatever Arrow sends
-DECODERS = 2  # threads that read and decode while the model works; Pillow releases the interpreter lock
+DECODERS = 2  # threads that read and decode while a model works on the same cores; Pillow releases the interpreter lock
 TEXTS_AT_ONCE = 64
 TEXTS_KEPT = 10_000  # embeddings of texts that a worker remembers: about 10 MB of 256 floats each
 LONGEST_KEPT = 1_000  # characters of such a text
@@ -64,13 +64,15 @@ def over_images(
     Rows with a NULL give NULL. A row whose image cannot be used raises ImageError, or gives NULL if `tolerant`; with
     `reasons` the results are a frame of two columns, the value and why there is none.
     """
+    from blip_udfs.blip.model import decoders
+
     rows = rows_of(batches)
     first = next(rows, None)
     if first is None:
         return  # a partition without rows loads no model
     model = model_of(settings)
     chunks = full_batches(chain([first], rows), settings.batch_size, model.batch_size)
-    with ThreadPoolExecutor(DECODERS) as pool:
+    with ThreadPoolExecutor(decoders(model.device.type, DECODERS)) as pool:
         for chunk in ahead(pool, partial(prepared, model), chunks):
             values = results(chunk, partial(forward, model, settings), tolerant or reasons)
             yield pd.DataFrame({"value": values, "reason": errors(chunk)}) if reasons else values
