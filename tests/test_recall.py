@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from blip_udfs.blip.recall import BINS, Promise, Seen, bound, first_rates, plan, step, wealth
+from blip_udfs.measure.bench_promise import kept, line
 from blip_udfs.measure.promise import Outcome, Table, binned, oracle, outcome, resampled
 
 ROWS = 20_000
@@ -106,6 +107,18 @@ def test_a_larger_table_has_the_images_own_joint_distribution():
     more, logits = resampled(similarity, logit, 50_000, rng)
     assert np.corrcoef(more, logits)[0, 1] == pytest.approx(np.corrcoef(similarity, logit)[0, 1], abs=0.05)
     assert (logits > 0).mean() == pytest.approx((logit > 0).mean(), abs=0.03)
+
+
+def test_figures_of_sentences():
+    """One that half of the rows match is left out; of the other the promise is kept, and rows are saved."""
+    rng = np.random.default_rng(0)
+    matches = rng.random(500) < 0.2
+    near, logit = 0.3 + 0.05 * rng.normal(4 * matches), np.where(matches, 4.0, -4.0)
+    figures = kept(near, logit, 0.9, ROWS, 10, 0)
+    assert figures.matching == pytest.approx(0.2, abs=0.04) and figures.kept >= 9
+    assert figures.least <= figures.scored < 0.5
+    assert kept(near, rng.normal(0, 9, 500), 0.9, ROWS, 1, 0) is None
+    assert line(0.9, [figures]).startswith(f"recall 0.9: 1 sentences, kept in {figures.kept} runs or more, median 0.")
 
 
 def test_what_the_optimizer_asks_is_answered_alike():
