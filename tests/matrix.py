@@ -30,6 +30,7 @@ TESTS = (
     "tests/test_functions.py",
     "tests/test_cascade.py",
     "tests/test_groups.py",
+    "tests/test_find_all_sql.py",
     "tests/test_search.py",
     "tests/test_together.py",
     "tests/test_once.py",

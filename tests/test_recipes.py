@@ -216,10 +216,26 @@ def test_saved_searches(spark, table, truth):
     ]
 
 
+def test_find_all(spark, table, truth):
+    """Few rows: all are scored. A table of those that match, and how many they are in each drive, by one camera."""
+    try:
+        *_, drives, _ = recipe(spark, "find_all")
+        rows = spark.table("wet_trucks").collect()
+    finally:
+        spark.sql("DROP TABLE IF EXISTS wet_trucks")
+    scored = table.withColumn("score", BF.blip_itm("image", "a truck in the rain")).where("score > 0.65")
+    assert sorted(keys(rows)) == sorted(keys(scored.collect()))
+    shown = [TRUCK.holds(truth[key]) and RAIN.holds(truth[key]) for key in keys(rows)]
+    assert sum(shown) / len(shown) >= 0.8
+    assert {row.sequence_id: row.frames for row in drives} == Counter(
+        row.sequence_id for row in rows if row.camera == "cam01"
+    )
+
+
 def test_the_threshold_is_the_models(spark):
     card = (ROOT / "blip_udfs/demo/model/README.md").read_text()
     (recommended,) = re.findall(r"`blip_itm` > (0\.\d+)", card)
-    for name in ("histogram", "intervals", "occurs", "one_after_another"):
+    for name in ("find_all", "histogram", "intervals", "occurs", "one_after_another"):
         assert f"SET threshold = {recommended};" in (ROOT / f"sql/recipes/{name}.sql").read_text()
 
 

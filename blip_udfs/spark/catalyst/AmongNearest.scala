@@ -1,7 +1,5 @@
 package org.apache.spark.sql.blip
 
-import dev.ludovic.netlib.blas.JavaBLAS
-
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.{Expression, Nondeterministic}
 import org.apache.spark.sql.catalyst.expressions.codegen.{CodegenContext, ExprCode, FalseLiteral, JavaCode}
@@ -118,16 +116,45 @@ private class Sentences(asked: ArrayData) {
     refuse("each name once", s"'$name' ${all.length} times")
   }
   private val size = rows.head.getArray(2).numElements()
-  private val matrix: Array[Float] = rows.flatMap(_.getArray(2).toFloatArray()) // (S, D)
-  private val blas = JavaBLAS.getInstance() // by the processor's vector instructions where Spark's Java has them
+  private val turned: Array[Array[Float]] = { // (D, S): loops over a column's sentences are vectorized
+    val vectors = rows.map(_.getArray(2).toFloatArray())
+    Array.tabulate(size)(at => vectors.map(_(at)))
+  }
 
   /** Of a row's vector, into `out`; whether there are any: it may be NULL, of another length, zero, or hold a NULL. */
   def similarities(vector: ArrayData, out: Array[Float]): Boolean = {
     java.util.Arrays.fill(out, 0.0f)
     vector != null && vector.numElements() == size && !hasNull(vector) && {
       val numbers = vector.toFloatArray()
-      blas.sgemv("T", size, out.length, 1.0f, matrix, size, numbers, 1, 0.0f, out, 1)
+      var at = 0
+      while (at + 4 <= size) {
+        addFour(numbers, at, out)
+        at += 4
+      }
+      while (at < size) {
+        add(numbers(at), turned(at), out)
+        at += 1
+      }
       numbers.exists(_ != 0.0f)
+    }
+  }
+
+  /** Four columns at once: `out` is read and written once for them. */
+  private def addFour(numbers: Array[Float], at: Int, out: Array[Float]): Unit = {
+    val (a, b, c, d) = (turned(at), turned(at + 1), turned(at + 2), turned(at + 3))
+    val (first, second, third, fourth) = (numbers(at), numbers(at + 1), numbers(at + 2), numbers(at + 3))
+    var place = 0
+    while (place < out.length) {
+      out(place) += first * a(place) + second * b(place) + third * c(place) + fourth * d(place)
+      place += 1
+    }
+  }
+
+  private def add(number: Float, column: Array[Float], out: Array[Float]): Unit = {
+    var place = 0
+    while (place < out.length) {
+      out(place) += number * column(place)
+      place += 1
     }
   }
 

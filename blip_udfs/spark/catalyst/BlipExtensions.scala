@@ -24,6 +24,8 @@ class BlipExtensions extends (SparkSessionExtensions => Unit) {
     tables.foreach(Shims.knownTable)
     extensions.injectPostHocResolutionRule(_ => Pin)
     extensions.injectOptimizerRule(session => TextOnce(classic(session)))
+    extensions.injectPreCBORule(session => FindAll(classic(session)))
+    extensions.injectPlannerStrategy(_ => ProofStrategy)
     extensions.injectPreCBORule(session => Cascade(classic(session)))
     extensions.injectPreCBORule(_ => Together)
     extensions.injectPreCBORule(_ => SortOnce)
