@@ -4,7 +4,7 @@
 -- the rows that are scored alone. A promise takes about a hundred matches in the samples: of a small table every row is
 -- scored, as without the setting.
 SET spark.blip.filter.recall = 0.9;
-SET threshold = 0.65;
+SET threshold = 0.60;
 
 CREATE TABLE wet_trucks USING parquet AS
 SELECT sequence_id, frame_id, camera, weather, period, image, blip_itm(image, 'a truck in the rain') AS score
