@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 CAMERAS = ["cam01", "cam03"]
+LIKELY = 0.5  # blip_itm of what is shown
 
 
 def run(out: Path, sequences: int, frames: int, seed: int) -> None:
@@ -59,7 +60,7 @@ def answer(spark: SparkSession, tree: Path, out: Path) -> None:
     from blip_udfs.results.gallery import Gallery
     from blip_udfs.spark import scripts
 
-    pictures = Gallery("blip-udfs demo: the best frame of three drives")
+    pictures = Gallery("blip-udfs demo: the best frame of each drive")
     for name in ("1_images.sql", "2_embeddings.sql", "3_search.sql"):
         for statement, result in scripts.run(spark, name, root=str(tree.resolve())):
             click.echo(f"\n{statement};")
@@ -73,12 +74,13 @@ def answer(spark: SparkSession, tree: Path, out: Path) -> None:
 
 def of_three_drives(spark: SparkSession, statement: str) -> tuple[DataFrame, str]:
     """The best frame of each of the three drives that answer a search best, and the search in words: the best rows of
-    all are neighbours, and would be one picture three times."""
+    all are neighbours, and would be one picture three times. Of fewer drives where fewer have what is asked for."""
     sentence = re.findall(r"blip_itm\(image, '([^']*)'\)", statement)[0]
     where = "".join(re.findall(r"^WHERE .*", statement, re.MULTILINE))
     found = spark.sql(
+        "SELECT * FROM ("
         f"SELECT sequence_id, frame_id, camera, weather, period, image, blip_itm(image, '{sentence}') AS score "
         f"FROM blip_search(TABLE(SELECT * FROM once_embeddings {where}), '{sentence}', k => 3, candidates => 64, "
-        "one_per => 'sequence_id') ORDER BY score DESC"
+        f"one_per => 'sequence_id')) WHERE score >= {LIKELY} ORDER BY score DESC"
     )
     return found, f"{sentence} ({where})" if where else sentence
