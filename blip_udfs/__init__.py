@@ -9,6 +9,7 @@ from blip_udfs.results.gallery import gallery
 from blip_udfs.results.moments import intervals
 from blip_udfs.results.search import search
 from blip_udfs.results.watch import watch
+from blip_udfs.spark.promised import last_filter
 from blip_udfs.spark.session import builder, configure, register
 
 __version__ = (Path(__file__).parent / "VERSION").read_text().strip()
@@ -20,6 +21,7 @@ __all__ = [
     "find_all",
     "gallery",
     "intervals",
+    "last_filter",
     "read_once",
     "register",
     "search",

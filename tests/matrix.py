@@ -1,4 +1,5 @@
-"""Each line of Spark -> its jar, whether that links against the line's first release, and the tests that run on it.
+"""Each line of Spark -> its jar, whether that links against the line's first release, the tests that run on it, and
+whether a session with another line's jar says so and goes on without.
 
 `make matrix` runs it; on the command line lines may be chosen, and a folder that keeps the rows. Sparks come from PyPI
 once, into the user's cache; what else a line needs is in this environment, which lies behind the line's own pyspark and
@@ -20,6 +21,7 @@ from typing import Any
 from blip_udfs.spark.catalyst import build, compiler, spark_home
 from blip_udfs.spark.catalyst.released import LINES, fetched
 from blip_udfs.spark.catalyst.spark_home import Spark
+from tests.with_jar import printed
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = "tests/test_lines.py"
@@ -28,6 +30,7 @@ TESTS = (
     "tests/test_functions.py",
     "tests/test_cascade.py",
     "tests/test_groups.py",
+    "tests/test_find_all_sql.py",
     "tests/test_search.py",
     "tests/test_together.py",
     "tests/test_once.py",
@@ -44,20 +47,30 @@ TOLERANCE = 1e-6
 
 def main(folder: Path, lines: list[str]) -> int:
     """How many lines failed."""
-    failed = 0
+    failed, jars = 0, {}
     for line in lines:
         first, last = LINES[line]
         started = time.monotonic()
         spark, oldest = fetched(last), fetched(first)
-        jar = jar_of(spark)
+        jar = jars[line] = jar_of(spark)
         with_first = build.links(jar, oldest) or compiles(oldest)
         (folder / line).mkdir(parents=True, exist_ok=True)
         passed = tests_pass(spark, folder / line)
         apart = different(folder / lines[0], folder / line)
-        failed += not (with_first and passed and not apart)
+        wrong = [other for other in jars if other != line and not refused(jars[other], other, spark, folder)]
+        failed += not (with_first and passed and not apart and not wrong)
         said = f"{line}: {jar.name}; fits {first}: {with_first}; tests pass: {passed}; other rows: {apart or 'none'}"
-        print(f"{said}; {time.monotonic() - started:.0f} s", flush=True)
+        others = f"jars refused: {', '.join(other for other in jars if other not in (line, *wrong)) or 'none tried'}"
+        print(f"{said}; {others}; not refused: {wrong or 'none'}; {time.monotonic() - started:.0f} s", flush=True)
     return failed
+
+
+def refused(jar: Path, line: str, spark: Spark, folder: Path) -> bool:
+    """Whether a session with the jar of another line answers without it, and says why."""
+    why = f"it is for Spark {line};" if f"_{spark.scala}-" in jar.name else ""  # another Scala's cannot say that
+    return f"does not fit this Spark, {spark.version}, whose session starts without it: {why}" in printed(
+        jar, spark, folder
+    )
 
 
 def jar_of(spark: Spark) -> Path:

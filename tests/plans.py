@@ -40,6 +40,28 @@ def optimized(df: DataFrame) -> str:
 
 
 @contextmanager
+def counted(spark: SparkSession, function: str = "blip_itm") -> Iterator[list[int]]:
+    """How many rows `function` was called for within, in all queries; known at the end."""
+    store, bus = spark._jsparkSession.sharedState().statusStore(), spark.sparkContext._jsc.sc().listenerBus()
+
+    def executions() -> set[int]:  # the store forgets the oldest ones, so that they are told by their numbers
+        bus.waitUntilEmpty()
+        listed = store.executionsList()
+        return {listed.apply(at).executionId() for at in range(listed.size())}
+
+    before, out = executions(), []
+    yield out
+    for number in executions() - before:
+        values, graph = store.executionMetrics(number), store.planGraph(number).allNodes()
+        for node in (graph.apply(index) for index in range(graph.size())):
+            if "EvalPython" in node.name() and re.search(rf"\b{function}\(", node.desc()):
+                metrics = (node.metrics().apply(index) for index in range(node.metrics().size()))
+                (rows,) = [each.accumulatorId() for each in metrics if each.name() == "number of output rows"]
+                if values.contains(rows):  # not of a write's plan that another execution runs
+                    out.append(int(values.apply(rows).replace(",", "")))
+
+
+@contextmanager
 def tasks_of_stages(spark: SparkSession) -> Iterator[list[int]]:
     """How many tasks each stage had that ran within, known at the end."""
     context, group, tasks = spark.sparkContext, str(uuid4()), []

@@ -52,14 +52,16 @@ def kinds(seen: dict) -> set[str]:
 
 
 def check_searches(tree: Path, rows: list[tuple[str, str, str]]) -> None:
-    """The three searches of 3_search.sql, three rows each."""
-    assert len(rows) == 9
+    """The three searches of 3_search.sql and its best drives, three rows each."""
+    assert len(rows) == 12
     seen = [scene(tree, *row) for row in rows]
     for each in seen[:3]:
         assert each["road"] == "intersection" and "car" in kinds(each)
     for each in seen[3:6]:
         assert each["road"] == "highway" and "car" in kinds(each)
-    assert all(each["weather"] == "rainy" for each in seen[6:])
+    assert all(each["weather"] == "rainy" for each in seen[6:9])
+    assert all(each["period"] == "night" and "truck" in kinds(each) for each in seen[9:])
+    assert len({sequence for sequence, _, _ in rows[9:]}) == 3
 
 
 def check_saved(printed: str) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,47 +9,30 @@ from pyspark.sql import functions as F
 
 from blip_udfs import find_all
 from blip_udfs import functions as BF
-from blip_udfs.blip.model import load
+from tests.plans import counted
+from tests.similar_rows import ROWS, TEXT, UNLIKE, stored
 
-TEXT = "a truck at night"
-ROWS, UNLIKE, OTHER = 2400, 20, "other@0123456789ab"
-SCHEMA = "id INT, image STRING, embedding ARRAY<FLOAT>, model STRING, version INT, camera STRING"
-
-
-@pytest.fixture(scope="module")
-def scores(spark, tiny_model, once_tree):
-    """path -> ITM, of 48 images."""
-    spark.conf.set("spark.blip.model", str(tiny_model))
-    table = spark.sql(f"SELECT image, blip_itm(image, '{TEXT}') AS s FROM read_once('{once_tree}')")
-    found = {row.image: row.s for row in table.collect()}
-    spark.conf.unset("spark.blip.model")
-    return found
+OTHER = "other@0123456789ab"
 
 
 @pytest.fixture(scope="module")
-def threshold(scores):
-    """That the best of three images pass."""
-    ordered = sorted(scores.values())
-    return float(ordered[len(ordered) * 2 // 3] + ordered[len(ordered) * 2 // 3 - 1]) / 2
+def similar(spark, tiny_model, once_tree):
+    return stored(spark, tiny_model, once_tree, "find_all_rows")
 
 
 @pytest.fixture(scope="module")
-def rows(spark, tiny_model, scores, threshold):
-    """Many rows of those images, the embeddings of those that match mostly more similar to the text; the last ones have
-    none that can be compared. Stored as the table `find_all_rows`."""
-    rng, model = np.random.default_rng(2), load(str(tiny_model))
-    text, paths = model.embed_texts([TEXT])[0], sorted(scores)
-    out = []
-    for at in range(ROWS):
-        image = paths[rng.integers(len(paths))]
-        near = (0.5 if scores[image] > threshold else 0.2) + 0.05 * rng.normal()
-        vector = rng.normal(size=len(text))
-        vector -= vector @ text * text
-        vector = near * text + np.sqrt(1 - near**2) * vector / np.linalg.norm(vector)
-        embedding = None if at >= ROWS - UNLIKE else vector.astype(np.float32).tolist()
-        out.append((at, image, embedding, model.label, 1, f"cam{at % 2}"))
-    spark.createDataFrame(out, SCHEMA).write.mode("overwrite").saveAsTable("find_all_rows")
-    return out
+def scores(similar):
+    return similar.scores
+
+
+@pytest.fixture(scope="module")
+def threshold(similar):
+    return similar.threshold
+
+
+@pytest.fixture(scope="module")
+def rows(similar):
+    return similar.rows
 
 
 @pytest.fixture
@@ -62,34 +44,13 @@ def matching(rows, scores, threshold) -> set[int]:
     return {row[0] for row in rows if scores[row[1]] > threshold}
 
 
-@contextmanager
-def counted(spark):
-    """How many rows try_blip_itm was called for within, in all queries; known at the end."""
-    store, bus = spark._jsparkSession.sharedState().statusStore(), spark.sparkContext._jsc.sc().listenerBus()
-
-    def executions():  # the store forgets the oldest ones, so that they are told by their numbers
-        bus.waitUntilEmpty()
-        listed = store.executionsList()
-        return {listed.apply(at).executionId() for at in range(listed.size())}
-
-    before, out = executions(), []
-    yield out
-    for number in executions() - before:
-        values, nodes = store.executionMetrics(number), store.planGraph(number).allNodes()
-        for node in (nodes.apply(index) for index in range(nodes.size())):
-            if "EvalPython" in node.name() and "try_blip_itm(" in node.desc():
-                metrics = (node.metrics().apply(index) for index in range(node.metrics().size()))
-                (rows,) = [each.accumulatorId() for each in metrics if each.name() == "number of output rows"]
-                out.append(int(values.apply(rows).replace(",", "")))
-
-
 @pytest.mark.parametrize("rules", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_promise_and_each_row_once(spark, table, rows, scores, threshold, caplog, rules):
     if not rules:  # as in a session without the jar
         ours = "org.apache.spark.sql.blip.Together,org.apache.spark.sql.blip.SortOnce"
         spark.conf.set("spark.sql.optimizer.excludedRules", ours)
     try:
-        with counted(spark) as calls, caplog.at_level(logging.INFO, "blip_udfs"):
+        with counted(spark, "try_blip_itm") as calls, caplog.at_level(logging.INFO, "blip_udfs"):
             df = find_all(table, TEXT, threshold, recall=0.9)
             found = df.collect()
     finally:
@@ -121,7 +82,7 @@ def test_the_same_seed_draws_the_same_rows(table, threshold, caplog):
 
 
 def test_a_recall_of_one_scores_every_row(spark, table, rows, scores, threshold):
-    with counted(spark) as calls:
+    with counted(spark, "try_blip_itm") as calls:
         found = find_all(table, TEXT, threshold, recall=1).collect()
     assert {row.id for row in found} == matching(rows, scores, threshold) and sum(calls) == ROWS
 
@@ -129,7 +90,7 @@ def test_a_recall_of_one_scores_every_row(spark, table, rows, scores, threshold)
 def test_rows_that_are_there_twice_are_always_scored(spark, table, rows, scores, threshold):
     """Their draws would be one."""
     twice = table.where("id < 300").select(*table.columns)
-    with counted(spark) as calls:
+    with counted(spark, "try_blip_itm") as calls:
         ids = [row.id for row in find_all(table.union(twice), TEXT, threshold, 0.9).collect()]
     matches = matching(rows[:300], scores, threshold)
     assert all(ids.count(each) == 2 for each in matches) and 600 < sum(calls) < ROWS

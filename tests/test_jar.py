@@ -13,6 +13,7 @@ import pytest
 
 from blip_udfs.spark.catalyst import build, compiler, spark_home
 from blip_udfs.spark.extension import EXTENSION
+from tests.with_jar import printed
 
 BIN = Path(pyspark.__file__).parent / "bin"
 OURS = build.jar()
@@ -26,14 +27,6 @@ def altered(target: Path, name: str, change) -> Path:
     return target
 
 
-def printed(jar: Path, cwd: Path) -> str:
-    """What spark-sql prints of a query that is not ours, with the jar."""
-    words = [BIN / "spark-sql", "--jars", jar, "--conf", f"spark.sql.extensions={EXTENSION}", "-e", "SELECT 40 + 2"]
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, cwd=cwd, timeout=200)
-    assert done.returncode == 0 and done.stdout.strip() == "42", done.stdout + done.stderr
-    return done.stderr
-
-
 @pytest.mark.slow
 def test_a_jar_for_another_line(tmp_path):
     line = spark_home.here().line
@@ -43,7 +36,7 @@ def test_a_jar_for_another_line(tmp_path):
     assert (
         f"blip-udfs' jar does not fit this Spark, {pyspark.__version__}, whose session starts without it: it is for "
         "Spark 4.9; name the jar that 'blip-udfs conf' prints beside this Spark"
-    ) in printed(other, tmp_path)
+    ) in printed(other, spark_home.here(), tmp_path)
 
 
 @pytest.mark.slow
@@ -54,7 +47,7 @@ def test_a_jar_with_a_method_that_this_spark_has_not(tmp_path):
         "org/apache/spark/sql/blip/Arguments.class",
         lambda code: code.replace(b"wrongNumArgsError", b"wrongNumArgsErrox"),
     )
-    said = printed(other, tmp_path)
+    said = printed(other, spark_home.here(), tmp_path)
     assert re.search(
         r"blip-udfs' jar does not fit this Spark, .*: "
         r"org\.apache\.spark\.sql\.errors\.QueryCompilationErrors\.wrongNumArgsErrox is not there; name the jar",

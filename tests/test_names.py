@@ -23,7 +23,7 @@ from tests.planted import plant
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["builder", "configure", "embed", "find_all", "gallery", "intervals", "read_once", "register", "search"]
-NAMES += ["watch"]
+NAMES = sorted([*NAMES, "last_filter", "watch"])
 TEXT, OTHER = "a truck at night", "a bus in the rain"
 
 

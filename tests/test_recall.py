@@ -1,9 +1,12 @@
 """A bound keeps the promised share of matches whatever similarities say, and saves rows where they say much."""
 
+import json
+
 import numpy as np
 import pytest
 
-from blip_udfs.blip.recall import Promise, Seen, first_rates, plan, wealth
+from blip_udfs.blip.recall import BINS, Promise, Seen, bound, first_rates, plan, step, wealth
+from blip_udfs.measure.bench_promise import kept, line
 from blip_udfs.measure.promise import Outcome, Table, binned, oracle, outcome, resampled
 
 ROWS = 20_000
@@ -104,3 +107,46 @@ def test_a_larger_table_has_the_images_own_joint_distribution():
     more, logits = resampled(similarity, logit, 50_000, rng)
     assert np.corrcoef(more, logits)[0, 1] == pytest.approx(np.corrcoef(similarity, logit)[0, 1], abs=0.05)
     assert (logits > 0).mean() == pytest.approx((logit > 0).mean(), abs=0.03)
+
+
+def test_figures_of_sentences():
+    """One that half of the rows match is left out; of the other the promise is kept, and rows are saved."""
+    rng = np.random.default_rng(0)
+    matches = rng.random(500) < 0.2
+    near, logit = 0.3 + 0.05 * rng.normal(4 * matches), np.where(matches, 4.0, -4.0)
+    figures = kept(near, logit, 0.9, ROWS, 10, 0)
+    assert figures.matching == pytest.approx(0.2, abs=0.04) and figures.kept >= 9
+    assert figures.least <= figures.scored < 0.5
+    assert kept(near, rng.normal(0, 9, 500), 0.9, ROWS, 1, 0) is None
+    assert line(0.9, [figures]).startswith(f"recall 0.9: 1 sentences, kept in {figures.kept} runs or more, median 0.")
+
+
+def test_what_the_optimizer_asks_is_answered_alike():
+    """Step by step, as JSON: the rates of both samples, then the bound."""
+    bins, matches = table(0.2, 3)
+    rows, rng = np.bincount(bins, minlength=BINS).astype(float), np.random.default_rng(5)
+    asked = {"recall": 0.9, "confidence": 0.95, "rows": pairs(rows)}
+    assert answered(asked) == pytest.approx(first_rates(rows) * (rows > 0))
+    first = rng.random(ROWS) < first_rates(rows)[bins]
+    labelled, matched = (np.bincount(bins[each], minlength=BINS).astype(float) for each in (first, first & matches))
+    seen, promise = Seen(rows, labelled, matched), Promise(0.9, 0.95)
+    chosen = plan(seen, promise)
+    asked["seen"] = [[at, labelled[at], matched[at]] for at in np.nonzero(labelled)[0].tolist()]
+    assert answered(asked) == pytest.approx(chosen.rates * (rows > 0))
+    second = ~first & (rng.random(ROWS) < chosen.rates[bins]) & matches
+    found = np.bincount(bins[second], minlength=BINS).astype(float)
+    cut = bound(seen, promise, chosen, found)
+    assert json.loads(step(json.dumps(asked | {"found": pairs(found)}))) == {"bound": cut} and cut
+    nothing = {"seen": [[at, count, 0] for at, count in pairs(labelled)]}
+    assert json.loads(step(json.dumps(asked | nothing))) == {}  # no match was seen
+
+
+def pairs(counts: np.ndarray) -> list[list]:
+    return [[at, counts[at]] for at in np.nonzero(counts)[0].tolist()]
+
+
+def answered(asked: dict) -> np.ndarray:
+    rates = np.zeros(BINS)
+    for at, each in json.loads(step(json.dumps(asked)))["rates"]:
+        rates[at] = each
+    return rates

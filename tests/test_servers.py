@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -38,10 +39,14 @@ spark.stop()
 
 
 def shell(*words: str, cwd: Path) -> str:
+    return done_by(*words, cwd=cwd).stdout
+
+
+def done_by(*words: str, cwd: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd, timeout=300, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done
 
 
 def rows_of(text: str) -> list[list]:
@@ -67,6 +72,20 @@ def check(got: list[list], expected: list[list]) -> None:
 def test_spark_sql(once_tree, tiny_model, expected, tmp_path):
     statements = f"SET spark.blip.model={tiny_model}; {QUERY.format(tree=once_tree)};"
     check(rows_of(shell(str(BIN / "blip-udfs"), "sql", "--warehouse", "w", "-e", statements, cwd=tmp_path)), expected)
+
+
+def test_spark_sql_says_what_a_promise_took(once_tree, tiny_model, tmp_path):
+    """Of 48 rows nothing can be promised."""
+    made = f"SELECT *, blip_image_embed(image) AS embedding FROM read_once('{once_tree}')"
+    query = "SELECT 'found', count(*) FROM embedded WHERE blip_itm(image, 'a truck at night') >= 0"
+    statements = (
+        f"SET spark.blip.model={tiny_model}; CREATE TABLE embedded USING parquet AS {made}; "
+        f"SET spark.blip.filter.recall=0.9; {query};"
+    )
+    done = done_by(str(BIN / "blip-udfs"), "sql", "--warehouse", "w", "-e", statements, cwd=tmp_path)
+    assert "found\t48" in done.stdout.splitlines()
+    line = r"find all: 48 rows, \d+ in the samples, 48 to be scored in all, no bound is proven"
+    assert len(re.findall(f"WARN FindAllReport: {line}, so that every row is scored$", done.stderr, re.M)) == 1
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,8 @@ def test_values_reach_their_fields():
         ("backend", "onnx", "spark.blip.backend = 'onnx': expected one of torch, openvino"),
         ("itm.token", "dec", "spark.blip.itm.token = 'dec': expected one of enc, cls"),
         ("search.candidates", "-1", "expected a whole number of rows, 0 for all"),
+        ("filter.recall", "1.1", "expected a share above 0, 1 for all rows"),
+        ("filter.confidence", "sure", "expected a share above 0 and below 1"),
     ],
 )
 def test_errors_name_the_key_the_value_and_the_mend(key, value, message):

@@ -52,6 +52,7 @@ OWN_QUERIES = (
     "SELECT frame_id, camera, blip_itm(image, 'a bus') AS score, blip_image_embed(image)[3] AS fourth FROM embedded",
     "SELECT frame_id, camera, blip_itm(image, 'a bus') AS score FROM embedded ORDER BY score DESC, frame_id, camera",
     "SELECT camera, max(blip_itm(image, 'a bus')) AS best FROM embedded GROUP BY camera ORDER BY camera",
+    "SELECT frame_id, camera FROM embedded WHERE blip_itm(image, 'a bus') > 0.1 ORDER BY frame_id, camera",
 )
 
 
@@ -105,8 +106,10 @@ def embedded(spark, use_model, once_tree):
     query = f"SELECT *, blip_image_embed(image) AS embedding, blip_model() AS model FROM read_once('{once_tree}')"
     spark.sql(f"{query} WHERE sequence_id < '000003'").localCheckpoint().createOrReplaceTempView("embedded")
     spark.conf.set("spark.blip.search.candidates", 24)
+    spark.conf.set("spark.blip.filter.recall", "0.9")
     yield
     spark.conf.set("spark.blip.search.candidates", 2)
+    spark.conf.unset("spark.blip.filter.recall")
 
 
 def test_each_rule_leaves_rows_as_they_are_and_changes_a_plan_here(spark, rules, embedded):

@@ -19,6 +19,7 @@ promise the lowest is the first to be tried, and all others lie above it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -215,3 +216,33 @@ class _Design:
         logs = np.where(below, np.log1p(-np.where(below, share, 0)), np.log1p(odds * share))
         known = odds * self.known[cut:].sum() - self.known[:cut].sum()
         return float(tried[(tried * known + (logs * rates) @ self.hidden).argmax()])
+
+
+def step(request: str) -> str:
+    """What the optimizer asks between its samples, JSON: `recall`, `confidence`, `rows` [bin, rows]; after the first
+    sample `seen` [bin, labelled, matches]; after the second `found` [bin, matches]. Gives `rates` [bin, rate] of the
+    next sample, or `bound`, the first bin that is kept; {} where every row is to be scored."""
+    said = json.loads(request)
+    (rows,) = of_bins(said["rows"], 1)
+    if "seen" not in said:
+        return rated(first_rates(rows), rows)
+    seen, promise = Seen(rows, *of_bins(said["seen"], 2)), Promise(said["recall"], said["confidence"])
+    chosen = plan(seen, promise)
+    if chosen is None:
+        return "{}"
+    if "found" not in said:
+        return rated(chosen.rates, rows)
+    first = bound(seen, promise, chosen, of_bins(said["found"], 1)[0])
+    return json.dumps({} if first is None else {"bound": first})
+
+
+def of_bins(counts: list[list[int]], columns: int) -> np.ndarray:
+    """[bin, count, ...] -> float (columns, bins)."""
+    out = np.zeros((columns, BINS))
+    for at, *each in counts:
+        out[:, at] = each
+    return out
+
+
+def rated(rates: np.ndarray, rows: np.ndarray) -> str:
+    return json.dumps({"rates": [[int(at), float(rates[at])] for at in np.nonzero(rows)[0]]})

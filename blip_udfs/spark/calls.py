@@ -16,7 +16,7 @@ from pyspark.sql.types import _parse_datatype_json_string
 from blip_udfs.blip.checkpoint import announce
 from blip_udfs.spark.settings import Settings
 
-WITHOUT_MODEL = ("blip_image_error", "blip_similarity", "once_text")
+WITHOUT_MODEL = ("blip_bound", "blip_image_error", "blip_similarity", "once_text")
 
 
 def bound(name: str, returns: bytes, settings: str) -> tuple[Callable, Any]:

@@ -243,6 +243,16 @@ once_text = SqlFunction(
     kind="internal",
 )
 
+blip_bound = SqlFunction(
+    name="blip_bound",
+    parameters=(Parameter("request", ("STRING",), "rows, labels and the promise, JSON"),),
+    returns=StringType(),
+    usage="The next step to the similarity below which WHERE blip_itm(...) > t scores no row",
+    value="the rates of the next sample, or the bound, JSON",
+    role="bound",
+    kind="internal",
+)
+
 CATALOG: tuple[SqlFunction, ...] = (
     blip_image_embed,
     try_blip_image_embed,
@@ -265,4 +275,4 @@ CATALOG: tuple[SqlFunction, ...] = (
 
 def manifest() -> list[dict[str, Any]]:
     """The whole catalog as plain data, for the extension's jar."""
-    return [function.manifest() for function in (*CATALOG, blip_together, try_blip_together, once_text)]
+    return [function.manifest() for function in (*CATALOG, blip_together, try_blip_together, once_text, blip_bound)]

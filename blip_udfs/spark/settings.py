@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,27 @@ def candidates(text: str) -> int:
     if not text.isdigit():
         raise ValueError("expected a whole number of rows, 0 for all")
     return int(text)
+
+
+def share_of_matches(text: str) -> float:
+    value = number(text)
+    if not 0 < value <= 1:
+        raise ValueError("expected a share above 0, 1 for all rows")
+    return value
+
+
+def probability(text: str) -> float:
+    value = number(text)
+    if not 0 < value < 1:
+        raise ValueError("expected a share above 0 and below 1")
+    return value
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # which no range has
 
 
 def rows_to_warn_of(text: str) -> int:
@@ -113,12 +135,21 @@ SETTINGS = (
     ),
     Setting(PREFIX + "search.embeddingColumn", "embedding", "the column by which the N nearest rows are found"),
     Setting(
+        PREFIX + "filter.recall",
+        "1",
+        "of the rows that WHERE blip_itm(...) > t keeps, the share that it must: 1 = ITM scores every row, less = only "
+        "rows above a similarity that a sample proves",
+        share_of_matches,
+    ),
+    Setting(PREFIX + "filter.confidence", "0.95", "with what probability it keeps that share", probability),
+    Setting(
         PREFIX + "itm.warnRows",
         "100000",
         "a query that would score more rows by ITM, by its tables' statistics, says so in the log; 0 = none does",
         rows_to_warn_of,
     ),
 )
+RANKING = (PREFIX + "search.", PREFIX + "filter.")
 WATCHING = (PREFIX + "itm.warnRows",)  # no function's answer depends on them
 
 
@@ -170,6 +201,6 @@ def defaults() -> dict[str, dict[str, str]]:
     says something."""
     groups: dict[str, dict[str, str]] = {"all": {}, "ranking": {}, "watching": {}}
     for each in SETTINGS:
-        group = "watching" if each.key in WATCHING else "ranking" if each.key.startswith(f"{PREFIX}search.") else "all"
+        group = "watching" if each.key in WATCHING else "ranking" if each.key.startswith(RANKING) else "all"
         groups[group][each.key] = each.default
     return groups

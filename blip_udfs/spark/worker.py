@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from blip_udfs.blip import recall
 from blip_udfs.files import records
 from blip_udfs.spark import batches
 from blip_udfs.spark.batches import (
@@ -146,3 +147,8 @@ def blip_model(settings: Settings | None = None) -> str:
 def once_text(files: Iterator[Pair], settings: Settings | None = None) -> Iterator[pd.Series]:
     for paths, contents in files:
         yield pd.Series([records.once_text(*file) for file in zip(paths, contents, strict=True)], dtype=object)
+
+
+def blip_bound(requests: Iterator[pd.Series], settings: Settings | None = None) -> Iterator[pd.Series]:
+    for batch in requests:
+        yield batch.map(recall.step)

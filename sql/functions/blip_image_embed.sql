@@ -18,9 +18,9 @@ ORDER BY similarity DESC, other.image LIMIT 3;
 --> +-----------+------+-------+------+-------+----------+
 --> |sequence_id|camera|weather|period|region |similarity|
 --> +-----------+------+-------+------+-------+----------+
---> |000006     |cam01 |rainy  |noon  |Highway|0.81      |
---> |000006     |cam01 |rainy  |noon  |Highway|0.8       |
---> |000006     |cam03 |rainy  |noon  |Highway|0.79      |
+--> |000006     |cam03 |rainy  |noon  |Highway|0.83      |
+--> |000006     |cam03 |rainy  |noon  |Highway|0.82      |
+--> |000006     |cam01 |rainy  |noon  |Highway|0.79      |
 --> +-----------+------+-------+------+-------+----------+
 
 SELECT blip_image_embed(NULL) AS embedding;

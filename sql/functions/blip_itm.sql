@@ -8,7 +8,7 @@ FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once ORDER 
 --> |000000     |1616000000000|cam01 |rainy  |morning|1.0  |
 --> |000006     |1616021600000|cam03 |rainy  |noon   |1.0  |
 --> |000006     |1616021600500|cam03 |rainy  |noon   |1.0  |
---> |000006     |1616021600500|cam01 |rainy  |noon   |0.01 |
+--> |000006     |1616021600000|cam01 |rainy  |noon   |0.24 |
 --> +-----------+-------------+------+-------+-------+-----+
 
 -- The same over stored embeddings, by BLIP's retrieval protocol: ITM scores the 8 rows nearest to the sentence only.
@@ -23,7 +23,7 @@ FROM (SELECT *, blip_itm(image, 'a truck in the rain') AS score FROM once_embedd
 --> |000000     |1616000000000|cam01 |rainy  |morning|1.0  |
 --> |000006     |1616021600000|cam03 |rainy  |noon   |1.0  |
 --> |000006     |1616021600500|cam03 |rainy  |noon   |1.0  |
---> |000006     |1616021600500|cam01 |rainy  |noon   |0.01 |
+--> |000006     |1616021600000|cam01 |rainy  |noon   |0.24 |
 --> +-----------+-------------+------+-------+-------+-----+
 
 -- The best of each group by the same protocol: of each sequence's rows at most 8 are scored; one without candidates, all
@@ -37,7 +37,7 @@ ORDER BY score DESC, sequence_id LIMIT 3;
 --> +-----------+-------------+-----+
 --> |000000     |1616000000500|1.0  |
 --> |000006     |1616021600000|1.0  |
---> |000001     |1616003600500|0.0  |
+--> |000001     |1616003600000|0.0  |
 --> +-----------+-------------+-----+
 
 -- An image named by its path, which the worker reads; a text per row; NULL.

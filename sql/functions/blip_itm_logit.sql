@@ -7,9 +7,9 @@ ORDER BY score DESC, image LIMIT 3;
 --> +-----------+-------------+------+-------+------+-----+
 --> |sequence_id|frame_id     |camera|weather|period|score|
 --> +-----------+-------------+------+-------+------+-----+
---> |000003     |1616010800000|cam03 |cloudy |night |4.7  |
---> |000003     |1616010800500|cam03 |cloudy |night |4.7  |
---> |000005     |1616018000500|cam01 |sunny  |night |4.7  |
+--> |000005     |1616018000500|cam01 |sunny  |night |4.3  |
+--> |000005     |1616018000000|cam01 |sunny  |night |4.2  |
+--> |000003     |1616010800000|cam03 |cloudy |night |3.4  |
 --> +-----------+-------------+------+-------+------+-----+
 
 SELECT blip_itm_logit(NULL, 'a bus at night') AS logit;

@@ -4,13 +4,13 @@ SELECT sequence_id, weather, period,
 FROM once
 WHERE frame_id LIKE '%00000' AND camera = 'cam01'
 ORDER BY sequence_id LIMIT 3;
---> +-----------+-------+-------+---------------+
---> |sequence_id|weather|period |tags           |
---> +-----------+-------+-------+---------------+
---> |000000     |rainy  |morning|[1.0, 0.0, 1.0]|
---> |000001     |cloudy |noon   |[0.0, 0.0, 1.0]|
---> |000002     |cloudy |morning|[0.0, 0.0, 1.0]|
---> +-----------+-------+-------+---------------+
+--> +-----------+-------+-------+----------------+
+--> |sequence_id|weather|period |tags            |
+--> +-----------+-------+-------+----------------+
+--> |000000     |rainy  |morning|[1.0, 0.0, 1.0] |
+--> |000001     |cloudy |noon   |[0.0, 0.0, 0.92]|
+--> |000002     |cloudy |morning|[0.0, 0.0, 1.0] |
+--> +-----------+-------+-------+----------------+
 
 -- Zero-shot classification: the text that matches best, beside the metadata.
 SELECT weather, seen, count(*) AS images
@@ -23,9 +23,9 @@ GROUP BY weather, seen ORDER BY weather, images DESC;
 --> +-------+------+------+
 --> |weather|seen  |images|
 --> +-------+------+------+
---> |cloudy |cloudy|5     |
---> |cloudy |rainy |2     |
+--> |cloudy |cloudy|6     |
 --> |cloudy |sunny |1     |
+--> |cloudy |rainy |1     |
 --> |rainy  |rainy |8     |
 --> |sunny  |sunny |4     |
 --> +-------+------+------+

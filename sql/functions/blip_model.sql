@@ -3,7 +3,7 @@ SELECT blip_model() AS model;
 --> +-----------------+
 --> |model            |
 --> +-----------------+
---> |demo@9cb8c1de5aea|
+--> |demo@30934d5ffeae|
 --> +-----------------+
 
 -- Embeddings of different models do not compare: which rows of a table were made by the session's?

@@ -4,9 +4,9 @@ FROM blip_search('once_embeddings', 'a truck in the rain', k => 3);
 --> +-----------+-------------+------+-------+-------+-----+
 --> |sequence_id|frame_id     |camera|weather|period |score|
 --> +-----------+-------------+------+-------+-------+-----+
---> |000000     |1616000000500|cam01 |rainy  |morning|4.7  |
---> |000000     |1616000000000|cam01 |rainy  |morning|4.6  |
---> |000006     |1616021600000|cam03 |rainy  |noon   |4.4  |
+--> |000000     |1616000000000|cam01 |rainy  |morning|4.0  |
+--> |000000     |1616000000500|cam01 |rainy  |morning|4.0  |
+--> |000006     |1616021600000|cam03 |rainy  |noon   |3.3  |
 --> +-----------+-------------+------+-------+-------+-----+
 
 -- Of a part of it, one frame per sequence; ITM scores the 8 rows nearest to the sentence.
@@ -16,9 +16,9 @@ FROM blip_search(TABLE(SELECT * FROM once_embeddings WHERE period <> 'night'), '
 --> +-----------+-------------+------+-------+-------+-----+
 --> |sequence_id|frame_id     |camera|weather|period |score|
 --> +-----------+-------------+------+-------+-------+-----+
---> |000000     |1616000000500|cam01 |rainy  |morning|4.7  |
---> |000006     |1616021600000|cam03 |rainy  |noon   |4.4  |
---> |000002     |1616007200500|cam01 |cloudy |morning|-4.4 |
+--> |000000     |1616000000000|cam01 |rainy  |morning|4.0  |
+--> |000006     |1616021600000|cam03 |rainy  |noon   |3.3  |
+--> |000002     |1616007200000|cam01 |cloudy |morning|-3.4 |
 --> +-----------+-------------+------+-------+-------+-----+
 
 -- Each of many saved sentences, in one scan of the table; an image is encoded once for all that it is a candidate of.
@@ -28,10 +28,10 @@ FROM blip_search('once_embeddings', k => 2, queries => TABLE(VALUES ('trucks', '
 --> +------+----+-----------+-------------+------+-----+
 --> |query |rank|sequence_id|frame_id     |camera|score|
 --> +------+----+-----------+-------------+------+-----+
---> |trucks|1   |000000     |1616000000500|cam01 |4.7  |
---> |trucks|2   |000000     |1616000000000|cam01 |4.6  |
---> |nights|1   |000004     |1616014400000|cam01 |4.7  |
---> |nights|2   |000004     |1616014400500|cam01 |4.7  |
+--> |trucks|1   |000000     |1616000000000|cam01 |4.0  |
+--> |trucks|2   |000000     |1616000000500|cam01 |4.0  |
+--> |nights|1   |000004     |1616014400000|cam01 |3.9  |
+--> |nights|2   |000004     |1616014400500|cam01 |3.9  |
 --> +------+----+-----------+-------------+------+-----+
 
 -- A table without embeddings: make them with blip_image_embed.

@@ -21,9 +21,9 @@ ORDER BY similarity DESC, image LIMIT 3;
 --> +-----------+-------------+-------+------+----------+
 --> |sequence_id|frame_id     |weather|period|similarity|
 --> +-----------+-------------+-------+------+----------+
---> |000005     |1616018000000|sunny  |night |0.48      |
+--> |000005     |1616018000000|sunny  |night |0.49      |
 --> |000005     |1616018000500|sunny  |night |0.48      |
---> |000004     |1616014400000|sunny  |night |0.25      |
+--> |000004     |1616014400000|sunny  |night |0.23      |
 --> +-----------+-------------+-------+------+----------+
 
 SELECT blip_similarity(NULL, blip_text_embed('a bus')) AS similarity;

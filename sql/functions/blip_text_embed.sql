@@ -6,9 +6,9 @@ ORDER BY similarity DESC, image LIMIT 3;
 --> +-----------+-------------+------+-------+-------+----------+
 --> |sequence_id|frame_id     |camera|weather|period |similarity|
 --> +-----------+-------------+------+-------+-------+----------+
---> |000006     |1616021600500|cam03 |rainy  |noon   |0.45      |
---> |000006     |1616021600000|cam03 |rainy  |noon   |0.44      |
---> |000000     |1616000000000|cam01 |rainy  |morning|0.41      |
+--> |000000     |1616000000000|cam01 |rainy  |morning|0.47      |
+--> |000000     |1616000000500|cam01 |rainy  |morning|0.45      |
+--> |000006     |1616021600500|cam03 |rainy  |noon   |0.44      |
 --> +-----------+-------------+------+-------+-------+----------+
 
 -- Sentences that mean the same are near to each other.
@@ -20,7 +20,7 @@ ORDER BY similarity DESC, text;
 --> +------------------------+----------+
 --> |a rainy day with a truck|1.0       |
 --> |a truck in the rain     |1.0       |
---> |a pedestrian at night   |0.53      |
+--> |a pedestrian at night   |0.4       |
 --> |NULL                    |NULL      |
 --> +------------------------+----------+
 

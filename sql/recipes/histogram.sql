@@ -1,6 +1,6 @@
--- How the scores of a sentence are spread over all images, and what a threshold keeps. 0.65 is what the bundled
+-- How the scores of a sentence are spread over all images, and what a threshold keeps. 0.60 is what the bundled
 -- model's card recommends (blip_udfs/demo/model/README.md); another model has its own.
-SET threshold = 0.65;
+SET threshold = 0.60;
 
 CACHE TABLE scores AS
 SELECT try_blip_itm(image, 'a truck in the rain') AS score FROM once_embeddings;

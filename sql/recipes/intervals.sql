@@ -1,7 +1,7 @@
 -- When a sentence holds: frames of a drive above a threshold that follow one another, gaps up to 1 second bridged, are
--- one row with their best frame. A drive in which nothing reaches the threshold has none. 0.65 is what the bundled
+-- one row with their best frame. A drive in which nothing reaches the threshold has none. 0.60 is what the bundled
 -- model's card recommends (blip_udfs/demo/model/README.md).
-SET threshold = 0.65;
+SET threshold = 0.60;
 SET gap = 1;
 
 WITH reached AS (

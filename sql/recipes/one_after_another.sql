@@ -1,6 +1,6 @@
 -- Moments of two sentences, one drive's frames in the order of time: first a pedestrian, then, within 3 seconds, a car.
 -- within = 0 finds both at once, by whichever cameras.
-SET threshold = 0.65;
+SET threshold = 0.60;
 SET within = 3;
 
 WITH moments AS (

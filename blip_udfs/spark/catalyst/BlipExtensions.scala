@@ -1,16 +1,17 @@
 package org.apache.spark.sql.blip
 
+import org.slf4j.LoggerFactory
+
 import org.apache.spark.SPARK_VERSION
-import org.apache.spark.internal.Logging
 import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
 
 /** `spark.sql.extensions`: only wires. Each part is its own file. A Spark that the jar does not fit is left as it was. */
-class BlipExtensions extends (SparkSessionExtensions => Unit) with Logging {
+class BlipExtensions extends (SparkSessionExtensions => Unit) {
   override def apply(extensions: SparkSessionExtensions): Unit =
     try problem match {
       case None => wire(extensions)
       case Some(why) => leave(why)
-    } catch { case error: LinkageError => leave(s"${error.getMessage} is not there") }
+    } catch { case error: LinkageError => leave(error.getMessage.concat(" is not there")) }
 
   private def wire(extensions: SparkSessionExtensions): Unit = {
     val scalars = Manifest.scalars.map { record =>
@@ -23,6 +24,8 @@ class BlipExtensions extends (SparkSessionExtensions => Unit) with Logging {
     tables.foreach(Shims.knownTable)
     extensions.injectPostHocResolutionRule(_ => Pin)
     extensions.injectOptimizerRule(session => TextOnce(classic(session)))
+    extensions.injectPreCBORule(session => FindAll(classic(session)))
+    extensions.injectPlannerStrategy(_ => ProofStrategy)
     extensions.injectPreCBORule(session => Cascade(classic(session)))
     extensions.injectPreCBORule(_ => Together)
     extensions.injectPreCBORule(_ => SortOnce)
@@ -33,9 +36,10 @@ class BlipExtensions extends (SparkSessionExtensions => Unit) with Logging {
     if (!SPARK_VERSION.startsWith(Manifest.spark + ".")) Some(s"it is for Spark ${Manifest.spark}")
     else Links.missing.map(name => s"$name is not there")
 
-  private def leave(why: String): Unit = logWarning(
-    s"blip-udfs' jar does not fit this Spark, $SPARK_VERSION, whose session starts without it: $why; " +
-      "name the jar that 'blip-udfs conf' prints beside this Spark")
+  // Runs with another Scala's library too, so by Java's means alone: no closure, no interpolated string.
+  private def leave(why: String): Unit = LoggerFactory.getLogger(classOf[BlipExtensions]).warn(
+    "blip-udfs' jar does not fit this Spark, ".concat(SPARK_VERSION).concat(", whose session starts without it: ")
+      .concat(why).concat("; name the jar that 'blip-udfs conf' prints beside this Spark"))
 
   private def classic(session: SparkSession): shims.SparkSession = session.asInstanceOf[shims.SparkSession]
 }

@@ -37,7 +37,7 @@ case class Cost(session: SparkSession) {
   /** The most rows that a plan can give, conditions aside, which statistics of a table say nothing of. */
   private def rows(plan: LogicalPlan): Option[BigInt] = {
     val ofNode: Option[BigInt] = plan match {
-      case Filter(condition, _) if condition.exists(isOfEach) => None
+      case Filter(condition, _) if condition.exists(isUncounted) => None
       case relation: LogicalRelation => relation.catalogTable.flatMap(rows(relation, _))
       case relation: HiveTableRelation => relation.tableMeta.stats.flatMap(_.rowCount)
       case union: Union => union.children.map(rows(_)).reduce((one, other) => for (a <- one; b <- other) yield a + b)
@@ -62,8 +62,8 @@ case class Cost(session: SparkSession) {
     }
   }
 
-  private def isOfEach(expression: Expression): Boolean = expression match {
-    case Marked(_, _, ofEach) => ofEach.isDefined
+  private def isUncounted(expression: Expression): Boolean = expression match {
+    case Marked(_, _, most) => most.isEmpty
     case _ => false
   }
 }

@@ -74,6 +74,9 @@ object Manifest {
   case class Features(magic: String, digest: Int, digits: Int)
   lazy val features: Features = (parse(resource("manifest.json")) \ "features").extract[Features]
 
+  /** How many bins of similarity there are: the middle one begins at 0. */
+  lazy val bins: Int = (parse(resource("manifest.json")) \ "bins").extract[Int]
+
   /** The line of Spark that the jar is for: 4.3 of 4.3.0. */
   lazy val spark: String = (parse(resource("manifest.json")) \ "spark").extract[String]
 

@@ -57,6 +57,13 @@ case class Nearest(
   /** The relation's columns and the similarity, of every row that may be a candidate. */
   def all: LogicalPlan = Project(relation.output :+ similarity, allowed)
 
+  /** The relation's columns and the similarity of every row, NULL where it is no candidate. */
+  def every: (LogicalPlan, Attribute) = {
+    val known = refused.fold[Expression](similarity)(why => If(IsNull(why.toAttribute), similarity, nothing))
+    val column = Alias(known, "blip_similarity")()
+    (Project(relation.output :+ column, measured), column.toAttribute)
+  }
+
   private def allowed: LogicalPlan = refused.fold(measured)(why => Filter(IsNull(why.toAttribute), measured))
 
   /** The same of the `count` nearest, in one partition. */
@@ -77,7 +84,7 @@ case class Nearest(
     val wide = Project(rows.output ++ made, rows)
     val order = Seq(SortOrder(similarity, Descending, NullsLast, Nil))
     val chosen = first(count, made.map(_.toAttribute), order, wide)
-    Project(relation.output :+ similarity, Filter(Marked(similarity, count, Some("group")), chosen))
+    Project(relation.output :+ similarity, Filter(Marked.ofEach(similarity, count, "group"), chosen))
   }
 
   /** Whether a row is a candidate; an error, as of `checked`, at a row of another model where no row is one. Rows are
@@ -122,7 +129,7 @@ case class Nearest(
     val why = refused.map(_.toAttribute)
     val order = why.map(SortOrder(_, Ascending, NullsFirst, Nil)).toSeq :+ SortOrder(near, Descending, NullsLast, Nil)
     val chosen = first(count, Seq(place), order, rows)
-    Filter(Marked(near, count, Some("sentence")), why.fold(chosen)(checked(chosen, _, Seq(place))))
+    Filter(Marked.ofEach(near, count, "sentence"), why.fold(chosen)(checked(chosen, _, Seq(place))))
   }
 
   private def measured: LogicalPlan = {

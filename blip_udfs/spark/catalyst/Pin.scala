@@ -23,13 +23,15 @@ object Pin extends Rule[LogicalPlan] {
         group.copy(aggregateExpressions = group.aggregateExpressions.map(_.transform { case function: AggregateExpression =>
           pinned(function, ranked(_, group.child, ctes))
         }.asInstanceOf[NamedExpression]))
+      case filter: Filter if filter.resolved && filter.condition.exists(Passing.isAsked) =>
+        filter.copy(condition = pinned(filter.condition, ranked(_, filter.child, ctes), Passing.isAsked))
       case sort: Sort if sort.resolved && sort.global =>
         asked(sort.order.head.child).fold[LogicalPlan](sort)(sorted(sort, _, ctes))
     }
   }
 
   private def aliased(expression: NamedExpression): Option[PythonUDF] = expression match {
-    case Alias(child, _) => asked(child)
+    case Alias(child, _) => asked(child, each => Cascade.isAsked(each) || Passing.isAsked(each))
     case _ => None
   }
 
@@ -38,13 +40,15 @@ object Pin extends Rule[LogicalPlan] {
     case _ => false
   }
 
-  private def pinned(expression: Expression, ranked: PythonUDF => Ranked): Expression = expression match {
-    case done: Ranked => done
-    case other => asked(other).fold(other.mapChildren(pinned(_, ranked)))(ranked)
-  }
+  private def pinned(
+      expression: Expression, ranked: PythonUDF => Ranked, is: Expression => Boolean = Cascade.isAsked): Expression =
+    expression match {
+      case done: Ranked => done
+      case other => asked(other, is).fold(other.mapChildren(pinned(_, ranked, is)))(ranked)
+    }
 
-  private def asked(expression: Expression): Option[PythonUDF] = expression match {
-    case call: PythonUDF if Cascade.isAsked(call) => Some(call)
+  private def asked(expression: Expression, is: Expression => Boolean = Cascade.isAsked): Option[PythonUDF] = expression match {
+    case call: PythonUDF if is(call) => Some(call)
     case _ => None
   }
 

@@ -32,7 +32,7 @@ object WhyNot {
   }
 
   /** blip_search and search() choose candidates by themselves. */
-  private def isSearch(plan: LogicalPlan): Boolean = plan.exists(_.output.exists(_.name == "blip_similarity"))
+  private[blip] def isSearch(plan: LogicalPlan): Boolean = plan.exists(_.output.exists(_.name == "blip_similarity"))
 
   private def keyOf(sort: Sort): Expression = resolved(sort.order.head.child, PulledUp(sort.child))
 

@@ -25,6 +25,7 @@ def name(spark: Spark) -> str:
 
 def manifest(spark: Spark) -> str:
     from blip_udfs.blip.features import stored
+    from blip_udfs.blip.recall import BINS
     from blip_udfs.files.carried import MAGIC
     from blip_udfs.files.doors import defaults as limits
     from blip_udfs.files.once import manifest as once
@@ -32,7 +33,8 @@ def manifest(spark: Spark) -> str:
     from blip_udfs.spark.settings import defaults
 
     parts = {"settings": defaults(), "features": stored(), "once": once(), "functions": functions()}
-    return json.dumps({"spark": spark.line, "limits": limits(), "carried": MAGIC.decode()} | parts, indent=1)
+    constants = {"spark": spark.line, "limits": limits(), "carried": MAGIC.decode(), "bins": BINS}
+    return json.dumps(constants | parts, indent=1)
 
 
 def sources(spark: Spark) -> list[Path]:
