@@ -89,8 +89,9 @@ CARD = Path(__file__).resolve().parent.parent / "blip_udfs/demo/model/README.md"
 FRAMES = 12
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("drives", [8, pytest.param(40, marks=pytest.mark.endurance)])
+@pytest.mark.parametrize(
+    "drives", [pytest.param(8, marks=pytest.mark.slow), pytest.param(40, marks=pytest.mark.endurance)]
+)
 def test_planted_events_are_found_when_they_are(spark, tmp_path, drives):
     """`pytest -m endurance -s tests/test_moments.py` prints the figures of 40 drives with an event and 40 without."""
     threshold = float(re.findall(r"`blip_itm` > (0\.\d+)", CARD.read_text())[0])
