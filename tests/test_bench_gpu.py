@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +35,13 @@ def program(folder: Path, name: str, text: str) -> str:
     (folder / name).write_text(f"#!/bin/sh\n{text}\n")
     (folder / name).chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
+
+
+def awaited(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until, "nvidia-smi was not asked often enough in 60 seconds"
+        time.sleep(0.005)
 
 
 def make(target: str, path: str, folder: Path, *flags: str) -> subprocess.CompletedProcess:
@@ -157,8 +166,7 @@ def test_gpu_use_is_what_nvidia_smi_says_over_time(tmp_path, monkeypatch):
     said = f'{count}; echo "$((n * 10)), $((1000 + n))"'
     monkeypatch.setenv("PATH", program(tmp_path, "nvidia-smi", said))
     with GpuUse("0", every=0.01) as use:
-        while len(use.percent) < 6:
-            pass
+        awaited(lambda: len(use.percent) >= 6)
     assert use.percent[:6] == [0, 10, 20, 30, 40, 50] and use.mebibytes[:2] == [1000, 1001]
     use.percent = [0, 10, 20, 30, 40, 50, 90]
     assert use.over_time(3) == [5, 25, 60] and use.mean() == pytest.approx(240 / 7)
@@ -168,8 +176,7 @@ def test_gpu_use_is_what_nvidia_smi_says_over_time(tmp_path, monkeypatch):
 def test_gpu_use_that_is_not_known_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", program(tmp_path, "nvidia-smi", f"echo x >> {tmp_path}/asked; echo '[N/A], 1'"))
     with GpuUse("0", every=0.01) as use:
-        while not (tmp_path / "asked").exists():
-            pass
+        awaited((tmp_path / "asked").exists)
     assert (use.percent, use.mean(), use.over_time()) == ([], 0.0, [])
 
 

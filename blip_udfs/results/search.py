@@ -58,8 +58,8 @@ def search(
     that has changed it does not bring the old one back.
 
     `min_score`: rows with less do not come back, and none where none reaches it; the same call without it and with a
-    `k` of 1 says the best score that was there. What suits the bundled model is in its card: one value for one
-    sentence's score, one for a probability.
+    `k` of 1 says the best score that was there. `blip-udfs evaluate` says what suits a model: one value for
+    one sentence's score, one for a probability.
 
     `then`: moments of one thing after another. A row shows `query`, and at most `within` seconds later (0: at once, by
     whichever camera) some row of its sequence_id shows `then`, the best of which is its column `next`, a STRUCT with

@@ -18,7 +18,7 @@ QUESTION = (
     click.option("--like", help="An image to find similar ones of, in place of sentences."),
     click.option("--one-per", help="Column: of rows with the same value only the best, such as sequence_id."),
     click.option("--seconds", type=float, help="The best of each sequence and so many seconds."),
-    click.option("--min-score", type=float, help="No row with less; the model's card says from what a row is right."),
+    click.option("--min-score", type=float, help="No row with less; `blip-udfs evaluate` says which is right."),
     click.option("--then", metavar="SENTENCE", help="What the same drive shows afterwards, by whichever camera."),
     click.option("--within", default=3.0, show_default=True, type=SECONDS, help="Of --then: at most so many seconds."),
     click.option("--all-cameras", is_flag=True, help="Of each moment what all cameras saw, side by side."),
