@@ -46,8 +46,8 @@ demo: setup ## draw an ONCE tree, embed it, search it with SQL, show the picture
 test: setup ## all tests but the slow ones, whole files in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-slow: setup ## the tests that take minutes: servers, clusters, the whole demo
-	$(BIN)/python -m pytest -m slow
+slow: setup ## the tests that take minutes, in two processes: servers, clusters, the whole demo
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 endurance: setup ## kills, load and scale: up to an hour
 	$(BIN)/python -m pytest -m endurance

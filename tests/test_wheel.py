@@ -105,4 +105,9 @@ def test_its_scripts_search_a_drawn_tree(installed, once_tree, tmp_path):
     flags = ("--warehouse", "store", "-d", f"root={once_tree}", "--conf", "spark.log.level=ERROR", "-f")
     for script in ("1_images.sql", "2_embeddings.sql", "3_search.sql"):
         printed = run(installed / "blip-udfs", "sql", *flags, scripts / script, cwd=tmp_path)
-    assert sum(line[:6].isdigit() for line in printed.splitlines()) == 9
+    rows = [line.split("\t") for line in printed.splitlines()]
+    assert sum(len(row[0]) == 6 and row[0].isdigit() for row in rows) == 4 * 3  # of four statements, three drives each
+    found = [" ".join(row[:2]) for row in rows if row[0] in ("trucks", "buses")]
+    assert found == ["trucks 1", "trucks 2", "buses 1", "buses 2"]
+    (count,) = rows[-1]
+    assert int(count) <= 48  # frames of the tree
