@@ -68,9 +68,12 @@ def main(folder: Path, lines: list[str]) -> int:
 def refused(jar: Path, line: str, spark: Spark, folder: Path) -> bool:
     """Whether a session with the jar of another line answers without it, and says why."""
     why = f"it is for Spark {line};" if f"_{spark.scala}-" in jar.name else ""  # another Scala's cannot say that
-    return f"does not fit this Spark, {spark.version}, whose session starts without it: {why}" in printed(
-        jar, spark, folder
-    )
+    try:
+        stderr = printed(jar, spark, folder)
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        print(f"the jar of {line} in Spark {spark.version}: {error}", flush=True)
+        return False
+    return f"does not fit this Spark, {spark.version}, whose session starts without it: {why}" in stderr
 
 
 def jar_of(spark: Spark) -> Path:
