@@ -60,30 +60,38 @@ object AmongNearest {
 class NearestSoFar(count: Int) {
   private var sentences: Sentences = _
   private var near: Array[Float] = _
-  private var floors: Array[Floor] = _
+  private var kept: Array[Greatest] = _
+  private var floors: Array[Float] = _ // of each sentence the least that is kept, NaN before there are `count`
 
   def hits(vector: ArrayData, isRefused: Boolean, asked: ArrayData): ArrayData = {
     if (sentences == null) begin(asked)
     val usable = sentences.similarities(vector, near)
+    val ranked = usable && !isRefused && count > 0
     var found: List[Any] = Nil
     var place = near.length - 1
     while (place >= 0) {
-      val value = near(place)
-      val isSimilarity = usable && !value.isNaN && !value.isInfinite
-      val rank = if (isRefused) NearestSoFar.refused else if (isSimilarity) value else NearestSoFar.unusable
-      if (count == 0 || floors(place).isAbove(rank)) {
-        val similarity: Any = if (isSimilarity) value else null
-        found = InternalRow(place, similarity, sentences.names(place), sentences.texts(place)) :: found
-      }
+      val isBehind = ranked && near(place) <= floors(place) && near(place) > NearestSoFar.unusable
+      if (!isBehind) found = hit(place, usable, isRefused) ++: found
       place -= 1
     }
     if (found.isEmpty) null else new GenericArrayData(found.toArray[Any])
   }
 
+  private def hit(place: Int, usable: Boolean, isRefused: Boolean): Option[InternalRow] = {
+    val value = near(place)
+    val isSimilarity = usable && !value.isNaN && !value.isInfinite
+    val rank = if (isRefused) NearestSoFar.refused else if (isSimilarity) value else NearestSoFar.unusable
+    val isHit = count == 0 || kept(place).takes(rank)
+    if (isHit && count > 0) floors(place) = kept(place).floor
+    val similarity: Any = if (isSimilarity) value else null
+    if (isHit) Some(InternalRow(place, similarity, sentences.names(place), sentences.texts(place))) else None
+  }
+
   private def begin(asked: ArrayData): Unit = {
     sentences = new Sentences(asked)
     near = new Array[Float](asked.numElements())
-    floors = Array.fill(near.length)(new Floor(count))
+    kept = Array.fill(near.length)(new Greatest(count))
+    floors = Array.fill(near.length)(Float.NaN)
   }
 }
 
@@ -93,14 +101,17 @@ object NearestSoFar {
 }
 
 /** The `count` greatest numbers so far. */
-private class Floor(count: Int) {
-  private val kept = new java.util.PriorityQueue[java.lang.Float]()
+private class Greatest(count: Int) {
+  private val numbers = new java.util.PriorityQueue[java.lang.Float]()
 
   /** Whether a number is among them, which then is one of them. */
-  def isAbove(number: Float): Boolean =
-    if (kept.size < count) kept.add(number)
-    else if (number > kept.peek) { kept.poll(); kept.add(number) }
+  def takes(number: Float): Boolean =
+    if (numbers.size < count) numbers.add(number)
+    else if (number > numbers.peek) { numbers.poll(); numbers.add(number) }
     else false
+
+  /** What a number must be above to be one; NaN where any is. */
+  def floor: Float = if (numbers.size < count) Float.NaN else numbers.peek
 }
 
 /** Names, texts and embeddings; an error where they cannot be searched for. */
@@ -116,47 +127,15 @@ private class Sentences(asked: ArrayData) {
     refuse("each name once", s"'$name' ${all.length} times")
   }
   private val size = rows.head.getArray(2).numElements()
-  private val turned: Array[Array[Float]] = { // (D, S): loops over a column's sentences are vectorized
-    val vectors = rows.map(_.getArray(2).toFloatArray())
-    Array.tabulate(size)(at => vectors.map(_(at)))
-  }
+  private val product = Product.of(rows.map(_.getArray(2).toFloatArray()), size)
 
   /** Of a row's vector, into `out`; whether there are any: it may be NULL, of another length, zero, or hold a NULL. */
-  def similarities(vector: ArrayData, out: Array[Float]): Boolean = {
-    java.util.Arrays.fill(out, 0.0f)
+  def similarities(vector: ArrayData, out: Array[Float]): Boolean =
     vector != null && vector.numElements() == size && !hasNull(vector) && {
       val numbers = vector.toFloatArray()
-      var at = 0
-      while (at + 4 <= size) {
-        addFour(numbers, at, out)
-        at += 4
-      }
-      while (at < size) {
-        add(numbers(at), turned(at), out)
-        at += 1
-      }
+      product(numbers, out)
       numbers.exists(_ != 0.0f)
     }
-  }
-
-  /** Four columns at once: `out` is read and written once for them. */
-  private def addFour(numbers: Array[Float], at: Int, out: Array[Float]): Unit = {
-    val (a, b, c, d) = (turned(at), turned(at + 1), turned(at + 2), turned(at + 3))
-    val (first, second, third, fourth) = (numbers(at), numbers(at + 1), numbers(at + 2), numbers(at + 3))
-    var place = 0
-    while (place < out.length) {
-      out(place) += first * a(place) + second * b(place) + third * c(place) + fourth * d(place)
-      place += 1
-    }
-  }
-
-  private def add(number: Float, column: Array[Float], out: Array[Float]): Unit = {
-    var place = 0
-    while (place < out.length) {
-      out(place) += number * column(place)
-      place += 1
-    }
-  }
 
   private def hasNull(vector: ArrayData): Boolean = {
     var at = 0
