@@ -236,9 +236,9 @@ def search(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
 
 
 def many(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
-    """The ten rows nearest to each of several sentences, as `search(queries=...)` finds its candidates, beside those of
-    one by a plain ORDER BY: the ratio is how many times longer they take. And the same by blip_search in SQL, with the
-    sentences' own embedding, of rows without an image, of which nothing is scored."""
+    """The ten rows nearest to each of several sentences, beside those of one by a plain ORDER BY: the ratio is how many
+    times longer they take. By blip_search in SQL, which `search(queries=...)` asks too, with the sentences' own
+    embedding, of rows without an image, of which nothing is scored; and as `search` does where no extension is."""
     from blip_udfs.results.candidates import Names, judged
     from blip_udfs.results.many import nearest_of_each, with_sentences
 
@@ -263,8 +263,8 @@ def many(folder: Path, rounds: int, rows: int = 1_000_000) -> list[Result]:
 
     ways: dict[str, Callable[[], Any]] = {
         "one sentence, ORDER BY similarity": spark.sql(f"{query} ORDER BY similarity DESC LIMIT 10").collect,
-        **{f"{count} sentences in one scan": partial(nearest, count) for count in (1, 10, 100)},
-        **{f"{count} sentences, blip_search in SQL": partial(by_sql, count) for count in (1, 100)},
+        **{f"{count} sentences, blip_search": partial(by_sql, count) for count in (1, 10, 100)},
+        **{f"{count} sentences, without the extension": partial(nearest, count) for count in (1, 100)},
     }
     return interleaved(f"top 10 of each, of {rows:,} x 256", "scans/s", 1, ways, rounds)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from blip_udfs.results import candidates as of_one
 from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names, kind, quoted
+from blip_udfs.spark.extension import has_extension
+from blip_udfs.spark.settings import PREFIX
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -33,12 +35,33 @@ def search_many(
     from pyspark.sql import functions as F
 
     asked = named(df.sparkSession, queries)
+    if planned_by_extension(df, image, embedding):
+        return by_extension(df, asked, k, candidates, where)
     scored = scored_pairs(df.drop(*MADE), asked, candidates, image, embedding, where)
     best_first = Window.partitionBy(PLACE).orderBy(F.desc_nulls_last("score"))
     ranked = scored.withColumn("rank", F.row_number().over(best_first)).where(F.col("rank") <= k)
     name = F.element_at(F.array(*map(F.lit, asked)), F.col(PLACE) + 1)
     others = [quoted(each) for each in df.drop(*MADE).columns]
     return ranked.orderBy(PLACE, "rank").select(*others, name.alias("query"), "rank", "score")
+
+
+def planned_by_extension(df: DataFrame, image: str, embedding: str) -> bool:
+    """Whether blip_search can be asked: its plan moves no embedding into Python. A Connect client's query is planned
+    when it runs, where the views that it names are gone."""
+    spark = df.sparkSession
+    if type(spark).__module__.startswith("pyspark.sql.connect") or not has_extension(spark):
+        return False
+    ranked_by = spark.conf.get(PREFIX + "search.embeddingColumn", "embedding")
+    return (image, embedding) == ("image", ranked_by) and kind(df.schema[embedding]) == "array<float>"
+
+
+def by_extension(df: DataFrame, asked: Queries, k: int, candidates: int, where: str | None) -> DataFrame:
+    spark = df.sparkSession
+    saved = spark.createDataFrame(list(asked.items()), "name STRING, sentence STRING").coalesce(1)
+    condition = "true" if where is None else where.replace("{", "{{").replace("}", "}}")
+    tables = f"TABLE(SELECT * FROM {{rows}} WHERE {condition}), queries => TABLE(SELECT * FROM {{saved}})"
+    call = f"blip_search({tables}, k => {k}, candidates => {candidates})"
+    return spark.sql(f"SELECT * FROM {call}", rows=df, saved=saved)
 
 
 def named(spark: SparkSession, queries: Queries | DataFrame | str) -> dict[str, str]:
