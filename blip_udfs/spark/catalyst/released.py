@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,9 @@ def fetched(version: str) -> Spark:
         home.parent.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent.parent) as scratch:
             download(f"pyspark=={version}", Path(scratch), "--no-binary", "pyspark")
-            laid(Path(scratch)).replace(home.parent)
+            made = laid(Path(scratch))
+            with contextlib.suppress(OSError):  # another process may have been faster
+                made.replace(home.parent)
     spark = spark_of(home, home / "jars")
     assert spark is not None and spark.version == version
     return spark
