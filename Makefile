@@ -36,8 +36,8 @@ java: ## Spark needs Java 17 or newer: install it where that is possible, else s
 	  echo "and put java on the PATH."; exit 1; \
 	fi
 
-wheel: setup ## one wheel with the extension's jars for the last release of each Spark, into dist/
-	$(BIN)/python -m blip_udfs.spark.catalyst.released
+wheel: setup ## one wheel with the extension's jars for the last release of each Spark, and for SPARKS="folder ...", into dist/
+	$(BIN)/python -m blip_udfs.spark.catalyst.released $(SPARKS)
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
 
 demo: setup ## draw an ONCE tree, embed it, search it with SQL, show the pictures

@@ -11,7 +11,9 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from blip_udfs.spark.catalyst import build, compiler, spark_home
+from blip_udfs.spark.catalyst import build, compiler, released, spark_home
+from blip_udfs.spark.catalyst.released import LINES
+from blip_udfs.spark.catalyst.spark_home import Spark
 from blip_udfs.spark.extension import EXTENSION
 from tests.with_jar import printed
 
@@ -232,3 +234,32 @@ def test_an_archived_interpreter_is_the_executors_alone(tmp_path, once_tree, tin
         env=environment | {"SPARK_LOCAL_IP": "127.0.0.1"},
     )
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "24", done.stdout + done.stderr
+
+
+def test_a_wheel_has_a_jar_for_each_line_and_for_a_spark_that_is_named(tmp_path, monkeypatch):
+    """3.5 with Scala 2.13, which PyPI does not have; a second time nothing is compiled, and no other jar stays."""
+    home, folder, built = tmp_path / "spark-3.5.9-bin-scala2.13", tmp_path / "package", []
+    (home / "jars").mkdir(parents=True)
+    (home / "jars" / "spark-core_2.13-3.5.9.jar").touch()
+    folder.mkdir()
+    (folder / "blip-udfs_2.13-spark4.2.0.jar").touch()
+
+    def compile_(path, spark):
+        path.touch()
+        built.append((path.name, spark.home))
+
+    scala = {"3.5": "2.12"}
+    here = {last: Spark(tmp_path, tmp_path, last, scala.get(line, "2.13")) for line, (_, last) in LINES.items()}
+    monkeypatch.setattr(released, "fetched", here.get)
+    monkeypatch.setattr(compiler, "FOLDER", folder)
+    monkeypatch.setattr(compiler, "build", compile_)
+    monkeypatch.setattr(compiler, "stamp_of", lambda path: "stamp")
+    monkeypatch.setattr(compiler, "stamp", lambda spark: "stamp")
+    released.main([str(home)])
+    assert built[0] == ("blip-udfs_2.13-spark3.5.9.jar", home) and len(built) == len(LINES) + 1
+    assert {path.name for path in folder.iterdir()} == {name for name, _ in built}
+    assert {"blip-udfs_2.12-spark3.5.9.jar", "blip-udfs_2.13-spark4.3.0.jar"} <= {name for name, _ in built}
+    released.main([str(home)])
+    assert len(built) == len(LINES) + 1
+    with pytest.raises(ValueError, match=r"expected a Spark's folder, with jars/spark-core_\*.jar"):
+        released.main([str(tmp_path)])

@@ -25,9 +25,10 @@ LINES = {
 PARTS = {"deps/jars": "jars", "deps/bin": "bin", "deps/sbin": "sbin", "lib": "python/lib"}  # as pyspark's setup.py says
 
 
-def main() -> None:
-    """Compiles a jar for the last release of each line into the package; other jars there are removed."""
-    sparks = [fetched(last) for _, last in LINES.values()]
+def main(homes: list[str]) -> None:
+    """Compiles a jar for the last release of each line into the package, and for each Spark in `homes`, which PyPI may
+    not have: 3.5 with Scala 2.13. Other jars there are removed. Raises ValueError for a folder that is no Spark."""
+    sparks = [*(at(Path(home)) for home in homes), *(fetched(last) for _, last in LINES.values())]
     wanted = {compiler.FOLDER / compiler.name(spark): spark for spark in sparks}
     for path in set(compiler.FOLDER.glob("*.jar")) - set(wanted):
         path.unlink()
@@ -35,6 +36,12 @@ def main() -> None:
         if not path.exists() or compiler.stamp_of(path) != compiler.stamp(spark):
             compiler.build(path, spark)
         sys.stdout.write(f"{path}\n")
+
+
+def at(home: Path) -> Spark:
+    if found := spark_of(home, home / "jars"):
+        return found
+    raise ValueError(f"{home}: expected a Spark's folder, with jars/spark-core_*.jar; name the one that holds jars/")
 
 
 def fetched(version: str) -> Spark:
@@ -81,4 +88,4 @@ def laid(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
