@@ -75,7 +75,7 @@ def test_the_best_of_each_drive(spark, rows, at):
 @pytest.mark.parametrize("at", range(len(TEXTS)), ids=TEXTS)
 def test_all_that_match(spark, rows, at):
     matches = {row["image"] for row in rows if row["scores"][at] > THRESHOLD}
-    spark.conf.set("spark.blip.filter.recall", RECALL)
+    spark.conf.set("spark.blip.filter.recall", str(RECALL))
     try:
         with counted(spark) as calls:
             found = spark.sql(f"SELECT image FROM many_drives WHERE blip_itm(image, '{TEXTS[at]}') > {THRESHOLD}D")
