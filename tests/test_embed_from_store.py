@@ -135,6 +135,7 @@ def test_faults_on_the_way(spark, place, table):
     assert {row.image for row in rows if row.error} == {place.start + name for name in failed}
     assert all(row.image in row.error for row in rows if row.error)
     again = sum(place.asked().values()) - COUNT
+    print(f"{place.start}: {again} requests more than {COUNT} images, {len(failed)} failed, {len(rows)} rows")
     assert COUNT // 10 <= again <= COUNT // 10 + 45  # at most 31 times the one that is always cut
     place.quiet()
     mended = run(spark, table, retry_failed=True, prune=True)
