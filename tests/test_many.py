@@ -181,3 +181,21 @@ def test_the_nearest_of_a_partition_are_among_the_hits(batch):
         kept = sorted(near[chosen, place], reverse=True)[:20]
         np.testing.assert_allclose(kept, sorted(near[:, place], reverse=True)[:20], atol=1e-5)
         assert len(chosen) <= 20 * (1 + np.log(1000 / 20)) * 2
+
+
+@pytest.mark.parametrize(("sentences", "size"), [(1, 256), (7, 66), (20, 257)])
+def test_products_with_the_jvms_vectors_and_without(spark, sentences, size):
+    jvm, gateway = spark._jvm, spark.sparkContext._gateway
+    vectors = np.random.default_rng(3).standard_normal((sentences + 1, size)).astype(np.float32)
+    arrays = [gateway.new_array(jvm.float, size) for _ in vectors]
+    for array, vector in zip(arrays, vectors.tolist(), strict=True):
+        for at, number in enumerate(vector):
+            array[at] = number
+    matrix = jvm.java.lang.reflect.Array.newInstance(arrays[0].getClass(), sentences)
+    for at in range(sentences):
+        jvm.java.lang.reflect.Array.set(matrix, at, arrays[at])
+    blip = jvm.org.apache.spark.sql.blip
+    for product in (blip.Product.of(matrix, size), blip.ByColumns(matrix, size)):
+        out = gateway.new_array(jvm.float, sentences)
+        product.apply(arrays[-1], out)
+        np.testing.assert_allclose(list(out), vectors[:-1] @ vectors[-1], rtol=1e-4, atol=1e-4)

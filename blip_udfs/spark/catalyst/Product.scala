@@ -11,14 +11,21 @@ private[blip] object Product {
 
   /**
    * The BLAS that Spark brings, where it computes with the processor's vectors: the JVM must have the module, as Spark
-   * starts it from 4.0 on. Its public door tries native libraries first, whose loader prints to the terminal.
+   * starts it from 4.0 on, of which each Java may have another. Its public door tries native libraries first, whose
+   * loader prints to the terminal.
    */
   private lazy val vectorized: Option[BLAS] =
     try {
       val made = Class.forName("dev.ludovic.netlib.blas.VectorBLAS").getDeclaredMethod("getInstance")
       made.setAccessible(true)
-      Some(made.invoke(null).asInstanceOf[BLAS])
+      Some(made.invoke(null).asInstanceOf[BLAS]).filter(multiplies)
     } catch { case _: Exception | _: LinkageError => None }
+
+  private def multiplies(blas: BLAS): Boolean = {
+    val (ones, products) = (Array.fill(2 * 33)(1.0f), new Array[Float](2))
+    new ByLibrary(blas, ones.grouped(33).toArray, 33)(ones.take(33), products)
+    products.forall(_ == 33.0f)
+  }
 }
 
 /** Three to six times as fast as the JVM's own loops, which it does not always vectorize. */
