@@ -71,6 +71,12 @@ def test_the_rows_of_each_are_those_of_its_own_search(session, rows, door, k, ca
         assert scored == len(union) < N * len(SENTENCES)  # each image once
 
 
+def test_a_condition_may_hold_braces_and_end_in_a_comment(session, rows):
+    where = "camera = 'cam01' AND image NOT LIKE '%{x}%' -- the front"
+    found = search(session.table("at_the_doors"), queries=SENTENCES, k=K, candidates=N, where=where).collect()
+    same(found, of_each(session.table("at_the_doors"), k=K, candidates=N, where="camera = 'cam01'"))
+
+
 @pytest.mark.parametrize("door", [by_search, by_sql])
 def test_the_table_is_read_once(session, rows, door):
     """A table of images that have versions is read once more for the newest of them."""

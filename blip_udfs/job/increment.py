@@ -9,6 +9,7 @@ from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.job.tables import BATCH, Tables, ddl, names, quoted
+from blip_udfs.spark.extension import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -150,7 +151,7 @@ def whole_batches(spark: SparkSession, table: str, model: str) -> DataFrame:
 
 def check_classic(spark: SparkSession, command: str) -> None:
     """Raises ValueError for a Connect client, which has no file system of the driver's."""
-    if type(spark).__module__.startswith("pyspark.sql.connect"):
+    if is_connect(spark):
         raise ValueError(
             f"{command}: expected a classic session, got a Connect client; run it where the driver runs, by blip-udfs "
             f"{command}"

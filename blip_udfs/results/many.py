@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blip_udfs.results import candidates as of_one
 from blip_udfs.results.candidates import OTHER, REFUSED, SIMILARITY, Names, kind, quoted
-from blip_udfs.spark.extension import has_extension
+from blip_udfs.spark.extension import has_extension, is_connect
 from blip_udfs.spark.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def planned_by_extension(df: DataFrame, image: str, embedding: str) -> bool:
     """Whether blip_search can be asked: its plan moves no embedding into Python. A Connect client's query is planned
     when it runs, where the views that it names are gone."""
     spark = df.sparkSession
-    if type(spark).__module__.startswith("pyspark.sql.connect") or not has_extension(spark):
+    if is_connect(spark) or not has_extension(spark):
         return False
     ranked_by = spark.conf.get(PREFIX + "search.embeddingColumn", "embedding")
     return (image, embedding) == ("image", ranked_by) and kind(df.schema[embedding]) == "array<float>"
@@ -59,7 +59,8 @@ def by_extension(df: DataFrame, asked: Queries, k: int, candidates: int, where: 
     spark = df.sparkSession
     saved = spark.createDataFrame(list(asked.items()), "name STRING, sentence STRING").coalesce(1)
     condition = "true" if where is None else where.replace("{", "{{").replace("}", "}}")
-    tables = f"TABLE(SELECT * FROM {{rows}} WHERE {condition}), queries => TABLE(SELECT * FROM {{saved}})"
+    # a comment may end the condition; behind WHERE alone the parser takes (a name) for a table's alias and its columns
+    tables = f"TABLE(SELECT * FROM {{rows}} WHERE true AND ({condition}\n)), queries => TABLE(SELECT * FROM {{saved}})"
     call = f"blip_search({tables}, k => {k}, candidates => {candidates})"
     return spark.sql(f"SELECT * FROM {call}", rows=df, saved=saved)
 

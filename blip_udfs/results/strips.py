@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.results.candidates import check_columns
+from blip_udfs.spark.extension import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -66,6 +67,5 @@ def with_files(df: DataFrame) -> DataFrame:
     """Paths as whoever reads them takes them."""
     from blip_udfs.spark.by_path import readable
 
-    is_connect = type(df).__module__.startswith("pyspark.sql.connect")
-    is_path = not is_connect and dict(df.dtypes)["image"] == "string"
+    is_path = not is_connect(df) and dict(df.dtypes)["image"] == "string"
     return df.withColumn("image", readable(df.sparkSession)) if is_path else df

@@ -18,4 +18,9 @@ def has_extension(spark: SparkSession) -> bool:
     return _has_extension[spark]
 
 
+def is_connect(of: object) -> bool:
+    """Whether a session or a DataFrame is a Connect client's."""
+    return type(of).__module__.startswith("pyspark.sql.connect")
+
+
 _has_extension: WeakKeyDictionary[SparkSession, bool] = WeakKeyDictionary()  # for good: extensions come at the start

@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from blip_udfs.spark import defaults
-from blip_udfs.spark.extension import EXTENSION, has_extension
+from blip_udfs.spark.extension import EXTENSION, has_extension, is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,8 +42,7 @@ WITHOUT_JAR = (
 def check_workers(spark: SparkSession) -> None:
     """RuntimeError, in one sentence, where the workers' Python cannot import the package: else each query says it, in a
     traceback."""
-    is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
-    functions: Any = importlib.import_module(f"pyspark.sql{'.connect' if is_connect else ''}.functions")
+    functions: Any = importlib.import_module(f"pyspark.sql{'.connect' if is_connect(spark) else ''}.functions")
 
     def import_error(
         _,
