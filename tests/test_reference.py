@@ -63,6 +63,38 @@ def test_each_page_calls_its_function_and_shows_its_errors(function):
     assert any(each.result and not each.result.startswith("+") for each in examples), "no error is shown"
 
 
+@pytest.mark.parametrize("function", CATALOG, ids=lambda function: function.name)
+def test_the_order_of_each_result_is_told_by_its_statement(function):
+    """Rows that ORDER BY leaves equal come in either order: a page that shows them differs from run to run."""
+    for each in pages.read(function.name):
+        assert not tied(each), each.statement
+
+
+def test_rows_that_order_by_leaves_equal_are_found():
+    example = Example("", "SELECT a, b FROM t\nORDER BY a DESC;", "+-+-+\n|a|b|\n+-+-+\n|2|1|\n|1|1|\n|1|2|\n+-+-+")
+    assert tied(example)
+    assert not tied(replace(example, statement="SELECT a, b FROM t ORDER BY a DESC, b LIMIT 3;"))
+    assert not tied(replace(example, statement="SELECT a, b FROM t ORDER BY a DESC, t.image;"))
+    assert not tied(replace(example, statement="SELECT a, b FROM (SELECT * FROM t ORDER BY a);"))
+
+
+def tied(example):
+    """Whether printed rows are equal in all that the outer ORDER BY names; a column that is not printed tells them."""
+    outer = example.statement
+    while (shorter := re.sub(r"\([^()]*\)", "", outer)) != outer:
+        outer = shorter
+    ordered = re.search(r"ORDER BY ([^;]*?)(?: LIMIT \d+)?;", outer)
+    if not ordered or not example.result.startswith("+"):
+        return False
+    header, *rows = (line.strip("|").split("|") for line in example.result.splitlines() if line.startswith("|"))
+    columns = [name.strip() for name in header]
+    keys = [key.split()[0] for key in ordered[1].split(",")]
+    if not set(keys) <= set(columns):
+        return False
+    shown = [tuple(row[columns.index(key)] for key in keys) for row in rows]
+    return len(set(shown)) < len(shown)
+
+
 def test_the_page_of_all_is_rendered_from_catalog_and_examples():
     page = reference.render({function.name: pages.read(function.name) for function in CATALOG})
     assert page == (reference.SQL / "README.md").read_text(), "run `make reference`"

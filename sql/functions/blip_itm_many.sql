@@ -19,13 +19,13 @@ FROM (
   FROM (SELECT *, blip_itm_many(image, array('a sunny day', 'a cloudy day', 'a rainy day')) AS scores FROM once)
   WHERE period <> 'night'
 )
-GROUP BY weather, seen ORDER BY weather, images DESC;
+GROUP BY weather, seen ORDER BY weather, images DESC, seen;
 --> +-------+------+------+
 --> |weather|seen  |images|
 --> +-------+------+------+
 --> |cloudy |cloudy|6     |
---> |cloudy |sunny |1     |
 --> |cloudy |rainy |1     |
+--> |cloudy |sunny |1     |
 --> |rainy  |rainy |8     |
 --> |sunny  |sunny |4     |
 --> +-------+------+------+
