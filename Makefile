@@ -46,11 +46,12 @@ demo: setup ## draw an ONCE tree, embed it, search it with SQL, show the picture
 test: setup ## all tests but the slow ones, whole files in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-slow: setup ## the tests that take minutes, in two processes: servers, clusters, the whole demo
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
+slow: setup ## the tests that take a minute, in two processes: servers, clusters, the demo
+	$(BIN)/python -m pytest -m "slow and not endurance" -n 2 --dist loadfile --no-loadscope-reorder
 
-endurance: setup ## kills, load and scale: up to an hour
+endurance: setup ## kills, load, scale and 500 random plans: hours
 	$(BIN)/python -m pytest -m endurance
+	BLIP_PLANS=500 $(BIN)/python -m pytest -m slow tests/test_random_plans.py
 
 lakes: setup ## Iceberg on Spark 3.5, and Delta where LAKE_JARS names its jars: the job, the cascade, branches
 	$(BIN)/python -m tests.lakes

@@ -65,7 +65,7 @@ def test_nothing_is_compiled_that_is_not_asked_for(tiny_model, tmp_path):
     assert list(blip.vision._compiled) == ["embed_images"]
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_the_session_chooses(spark, use_model, once_tree, backends):
     ours, _ = backends
     query = f"SELECT image, blip_image_embed(image), blip_itm(image, 'a car') FROM read_once('{once_tree}') LIMIT 10"
@@ -122,7 +122,7 @@ def test_no_telemetry_no_output(tiny_model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_base_at_384_px_equals_torch(tmp_path):
     from blip_udfs.blip.model import load
     from tests import random_blip

@@ -70,7 +70,7 @@ def test_workers_that_cannot_import_it_are_named(spark, monkeypatch):
         check_workers(Rows())
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_statements_for_spark_sql_say_the_cause_last_and_traces_only_when_asked(tmp_path):
     statements = "SET spark.blip.model=/nowhere; SELECT blip_text_embed('a car')"
     said = "model '/nowhere': expected demo, a folder that exists, or a hub id such as organisation/model"

@@ -89,6 +89,7 @@ def test_the_demo_finds_what_the_sentences_say(demo):
     assert f"Pictures: {Path('demo_output') / 'index.html'}" in printed
 
 
+@pytest.mark.endurance
 def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     tree = demo[0] / "once"
     variables = ["-d", f"root={tree}", "--conf", "spark.log.level=ERROR"]
@@ -100,7 +101,11 @@ def test_spark_sql_runs_the_scripts_without_a_python_driver(demo, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["store"]  # nothing is dropped where the user stands
 
 
-NOTEBOOKS = ["1_create_embeddings", "2_retrieve_images", "3_scene_mining", "4_databricks"]  # the first embeds
+NOTEBOOKS = [  # the first embeds
+    "1_create_embeddings",
+    "2_retrieve_images",
+    *(pytest.param(name, marks=pytest.mark.endurance) for name in ("3_scene_mining", "4_databricks")),
+]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -138,6 +138,7 @@ def test_spark_sql(stored, tiny_model, other, expected, tmp_path):
     assert calls(lines) == 1
 
 
+@pytest.mark.endurance
 def test_jdbc(once_tree, stored, tiny_model, other, expected, tmp_path):
     doors = {"BLIP_READ_ROOTS": str(once_tree), "BLIP_ALLOWED_MODELS": f"{tiny_model},{other}"}
     with thrift_server(tmp_path, **doors) as (address, _):
@@ -167,6 +168,7 @@ def test_connect(stored, tiny_model, other, expected, tmp_path):
     assert by_search(got["lines"]) == pytest.approx(searched, abs=2e-6)
 
 
+@pytest.mark.endurance
 def test_register_alone(stored, tiny_model, other, expected, tmp_path):
     got = client("register", stored, statements(stored, tiny_model, other, ranked=False), tmp_path)
     check(got["lines"], [each for each in expected if each[0][:2] not in ("C1", "C2")])

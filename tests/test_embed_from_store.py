@@ -144,6 +144,7 @@ def test_faults_on_the_way(spark, place, table):
     check_embeddings(spark, table, COUNT)
 
 
+@pytest.mark.endurance
 def test_a_read_that_stops_is_its_rows_reason(spark, tiny_model, tmp_path, monkeypatch):
     """The command, whose environment bounds a read: the job goes on past a server that says no more."""
     monkeypatch.setenv("BLIP_IMAGE_SECONDS", "5")

@@ -178,7 +178,7 @@ def run(*words: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_it_finds_tables_that_the_sql_shell_made(spark, folder, tiny_model, tmp_path):
     made = f"CREATE TABLE once_embeddings AS SELECT * FROM parquet.`{folder}`"
     as_text = "spark.sql.sources.partitionColumnTypeInference.enabled=false"  # 000004, not 4

@@ -20,7 +20,7 @@ DDL = "vehicle STRING, camera STRING, captured_at TIMESTAMP, gps STRUCT<lat: DOU
 KEY = "vehicle,camera,captured_at"
 SIZES = [
     pytest.param(1, id="200"),
-    pytest.param(10, id="2000", marks=pytest.mark.slow),
+    pytest.param(10, id="2000", marks=pytest.mark.endurance),
 ]
 
 
@@ -239,7 +239,7 @@ def test_on_the_command_line():
         assert done.exit_code == 2 and "expected --source TREE, or --from TABLE with --key COLUMNS" in done.output
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_the_command_finds_the_warehouses_table(spark, tiny_model, tmp_path):
     """In processes of their own: `blip-udfs sql` makes the fleet's table, `blip-udfs embed --from` embeds it."""
     import subprocess

@@ -24,7 +24,7 @@ def images_in(events: list[dict]) -> int:
     return sum(event["images"] for event in events if event["event"] == "trigger")
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_the_command_goes_on_until_sigterm(spark, tiny_model, tmp_path):
     """A tree to which images are added and of which one is changed meanwhile."""
     tree = tmp_path / "once"

@@ -170,7 +170,7 @@ def test_all_candidates_are_the_same_rows(session, rows, scores, text, tiny_mode
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("partitions", [1, 2, 10, 200])
+@pytest.mark.parametrize("partitions", [1, 10, pytest.param(200, marks=pytest.mark.endurance)])
 @pytest.mark.parametrize("adaptive", ["true", "false"])
 @pytest.mark.parametrize("door", [by_plain_query, by_blip_search, by_search, by_many, by_blip_search_of_many])
 def test_n_rows_of_the_table_are_scored_whatever_its_partitions(session, rows, door, adaptive, partitions):

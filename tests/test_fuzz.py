@@ -64,7 +64,7 @@ def test_300_damaged_blobs(spark, use_model):
     assert scored > 20 and refused > 100
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_20000_damaged_blobs(spark, use_model):
     scored, refused = fuzz(spark, load(str(use_model)), 20_000, seed=2026)
     assert scored > 1000 and refused > 5000

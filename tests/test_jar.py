@@ -29,7 +29,7 @@ def altered(target: Path, name: str, change) -> Path:
     return target
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_jar_for_another_line(tmp_path):
     line = spark_home.here().line
     other = altered(

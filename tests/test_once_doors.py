@@ -12,7 +12,7 @@ from blip_udfs import read_once
 from blip_udfs.files.once import COLUMNS, by_readers, problems
 from tests.trees import plant
 
-SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 10))]
+SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.endurance) for seed in range(3, 10))]
 
 
 def of_door(rows) -> dict[str, dict]:
@@ -127,7 +127,7 @@ def test_python_takes_the_jars_function_where_it_is(spark, tree):
     assert "mapInPandas" not in plan and of_door(read_once(spark, str(tree))) == of_door(by_sql(spark, tree))
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_session_without_the_jar(spark, tree):
     """In a process of its own, as a user's notebook: the same rows."""
     code = f"""

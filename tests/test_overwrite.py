@@ -139,7 +139,7 @@ print(spark.sql("SELECT blip_model()").first()[0])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_configure_adds_to_a_builder_and_to_submit_args(tmp_path):
     jar = tmp_path / "other.jar"
     zipfile.ZipFile(jar, "w").writestr("x", "")

@@ -115,7 +115,7 @@ SIZES = {  # of the published models at 384 px: the vision encoder is what diffe
 }
 
 
-@pytest.fixture(scope="module", params=["base", "large"])
+@pytest.fixture(scope="module", params=["base", pytest.param("large", marks=pytest.mark.endurance)])
 def published(request, tmp_path_factory):
     from blip_udfs.blip.model import load
 

@@ -61,7 +61,10 @@ def poison(image: Path, mark: str) -> str:
     return str(image)
 
 
-@pytest.mark.parametrize(("marks", "similar"), [(("SEGFAULT", "EXIT"), "no"), (("HANG",), "no"), (("KILLED",), "yes")])
+MORE = [pytest.param(*each, marks=pytest.mark.endurance) for each in ((("HANG",), "no"), (("KILLED",), "yes"))]
+
+
+@pytest.mark.parametrize(("marks", "similar"), [(("SEGFAULT", "EXIT"), "no"), *MORE])
 def test_the_job_goes_on_without_images_that_end_their_worker(tmp_path, tiny_model, marks, similar):
     images = plant(tmp_path / "tree", sequences=1, frames=8)
     poisoned = {poison(image, mark) for image, mark in zip(images[3::4], marks, strict=False)}

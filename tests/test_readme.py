@@ -110,7 +110,7 @@ def test_the_card_is_its_templates():
     assert card == card_page(training, tables, command)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_the_demo_prints_what_is_shown(tmp_path):
     done = subprocess.run(
         [str(Path(sys.executable).parent / "blip-udfs"), "demo"],

@@ -5,10 +5,12 @@ import pytest
 from blip_udfs.draw.tree import draw_tree
 from tests.test_demo import kinds, scene
 
-SIZES = [(960, 510), (480, 270), (1920, 1080), (640, 480)]
+SIZES = [
+    pytest.param(size, marks=pytest.mark.slow if size == (480, 270) else pytest.mark.endurance)
+    for size in [(960, 510), (480, 270), (1920, 1080), (640, 480)]
+]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
 def test_the_best_three_of_both_sentences(spark, size, tmp_path):
     root = tmp_path / "once"

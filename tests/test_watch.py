@@ -74,8 +74,13 @@ def wanted(rows: dict[str, list], saved: list[tuple], calls: list[int]) -> set[t
     return out
 
 
+STAGES = [
+    pytest.param(stage, marks=pytest.mark.endurance) for stage in (increment.WHOLE, "overwrite", "tell", module.TOLD)
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [increment.WHOLE, "overwrite", module.FOUND, "tell", module.TOLD])
+@pytest.mark.parametrize("stage", [module.FOUND, *STAGES])
 def test_three_nights_and_a_kill(spark, arrive, told, monkeypatch, stage):
     command, numbers = told
     arrive(0)

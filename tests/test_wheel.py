@@ -99,6 +99,7 @@ def test_its_jar_is_not_compiled_again(installed, tmp_path):
     assert Path(printed.strip()).is_relative_to(installed.parent)
 
 
+@pytest.mark.endurance
 def test_its_scripts_search_a_drawn_tree(installed, once_tree, tmp_path):
     code = "from blip_udfs.spark import scripts; print(scripts.path('3_search.sql').parent)"
     scripts = Path(run(installed / "python", "-c", code, cwd=tmp_path).strip())
