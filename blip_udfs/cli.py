@@ -163,7 +163,7 @@ def of_jar() -> dict[str, str]:
 
     try:
         return of_session()
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -87,6 +87,14 @@ def test_each_line_has_its_comment(name):
         above = line
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_an_executor_has_the_cores_of_its_tasks(name):
+    """Else Spark does not start: YARN's and Kubernetes' default is one core."""
+    given = settings(name)
+    cores, task = int(given.get("spark.executor.cores", 1)), int(given.get("spark.task.cpus", 1))
+    assert cores % task == 0 or name in ("databricks", "fabric")  # which set them by the node
+
+
 def test_the_gpu_preset_gives_each_task_its_gpu():
     gpu = settings("gpu")
     assert gpu["spark.task.resource.gpu.amount"] == gpu["spark.executor.resource.gpu.amount"] == "1"

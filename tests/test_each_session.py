@@ -133,7 +133,7 @@ def test_the_reference_ranks_as_the_exact_query_where_it_is_not_served(spark, st
 def test_spark_sql(stored, tiny_model, other, expected, tmp_path):
     script = ";\n".join(statements(stored, tiny_model, other)) + ";"
     (tmp_path / "all.sql").write_text(script)
-    lines = shell(str(BIN / "blip-udfs"), "sql", "--warehouse", "w", "-f", "all.sql", cwd=tmp_path).splitlines()
+    lines = shell(str(BIN / "blip-udfs"), "sql", "--warehouse", "my lake", "-f", "all.sql", cwd=tmp_path).splitlines()
     check(lines, expected)
     assert calls(lines) == 1
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -155,12 +156,46 @@ def test_a_condition_on_the_sequence_alone_is_asked_before_listing(spark, tmp_pa
         f"CAST(NULL AS STRING) AS error FROM VALUES {', '.join(gone)} AS t(image, model, sequence_id, version)"
     )
     images = increment.compare(spark, Tables(ONCE), str(tmp_path), stored, where, "tiny")
-    found = {row.status: row["count"] for row in images.groupBy("status").count().collect()}
+    found = {row[increment.STATUS]: row["count"] for row in images.groupBy(increment.STATUS).count().collect()}
     assert found == {"new": 12, "deleted": deleted} | ({"other": other} if other else {})
     images.collect()
     scans = [node for node in nodes(images._jdf.queryExecution().executedPlan()) if "binaryFile" in node.nodeName()]
     scans = [scan for scan in scans if "OnceImages" in scan.toString()]  # of JSON there are others
     assert [scan.metrics().apply("numFiles").value() for scan in scans] == [listed]
+
+
+def test_what_a_killed_write_of_a_plan_has_left_is_not_planned(spark, table, tiny_model, tmp_path):
+    """Hadoop commits with a write what an earlier one's tasks have left under _temporary."""
+    images = plant(tmp_path / "tree", sequences=1, frames=3)
+    kept = tmp_path / "of the first plan"
+
+    def keep(event):
+        if event["event"] == "planned":
+            shutil.copytree(folder_of(spark, table) / "plan", kept)
+
+    embed(spark, str(tmp_path / "tree"), table, on_event=keep)
+    left = folder_of(spark, table) / "plan" / "_temporary" / "0" / "task_202611270000_0001_m_000000"
+    left.mkdir(parents=True)
+    for file in kept.glob("part-*.parquet"):
+        shutil.copy(file, left / f"part-00009-another-{file.name}")
+    assert list(left.iterdir())
+    write(images[0].with_name(f"{START + 500 * 50}.jpg"), noise(50))
+    again = embed(spark, str(tmp_path / "tree"), table)
+    assert again.images == again.new == 1 and spark.table(table).count() == len(images) + 1
+
+
+def folder_of(spark, table) -> Path:
+    model = spark.sql("SELECT blip_model()").first()[0]
+    return Path(increment.job_folder(spark, table, model).removeprefix("file:"))
+
+
+def test_a_condition_by_chance_embeds_no_image_twice(spark, table, tiny_model, tmp_path):
+    """Asked of the source and of the table apart it gave two answers, and a stored image was new."""
+    plant(tmp_path, sequences=3, frames=4)
+    for seed in range(3):
+        run(spark, tmp_path, table, where=f"rand({seed}) < 0.5")
+    rows = spark.table(table)
+    assert 0 < rows.count() == rows.select("image").distinct().count()
 
 
 def test_where_and_the_view_serve_a_search(spark, table, tiny_model, tmp_path):

@@ -182,9 +182,9 @@ def run(*words: str, cwd: Path) -> str:
 def test_it_finds_tables_that_the_sql_shell_made(spark, folder, tiny_model, tmp_path):
     made = f"CREATE TABLE once_embeddings AS SELECT * FROM parquet.`{folder}`"
     as_text = "spark.sql.sources.partitionColumnTypeInference.enabled=false"  # 000004, not 4
-    run("sql", "--warehouse", "store", "--conf", as_text, "-e", made, cwd=tmp_path)
+    run("sql", "--warehouse", "a store", "--conf", as_text, "-e", made, cwd=tmp_path)
     words = ["a truck at night", "-k", "3", "--html", "out.html", "--sheet", "out.png", "--export", "out.txt"]
-    text = run("search", *words, "--model", str(tiny_model), "--warehouse", "store", cwd=tmp_path)
+    text = run("search", *words, "--model", str(tiny_model), "--warehouse", "a store", cwd=tmp_path)
     asked = Question(folder, ("a truck at night",), k=3)
     expected = find(spark, asked, console())[0].collect()
     assert re.findall(r"│ (\d{6}) +│ (\d{13}) │", text) == [(row.sequence_id, row.frame_id) for row in expected]

@@ -134,6 +134,29 @@ def test_images_as_bytes(spark, fleet, tiny_model, tmp_path):
 
 
 @pytest.mark.slow
+def test_columns_of_any_name_and_the_path_as_key(spark, fleet, tmp_path):
+    """The job's own on the way and a source's columns of the same names are apart."""
+    rows = [(str(tmp_path / f"{number}.jpg"), f"s{number}", number, 7, 7, 7, 7) for number in range(4)]
+    for number, row in enumerate(rows):
+        write(Path(row[0]), noise(number))
+    names = ("path", "status", "stamp", "newest", "outcome", "first", "length")
+    store(spark, rows, ", ".join(f"{name} {'STRING' if name in names[:2] else 'INT'}" for name in names))
+    options = {"key": "path", "columns": "status,newest,outcome,first", "skip_similar": 0.0}
+    assert run(spark, **options).embedded == 4
+    assert run(spark, **options, prune=True).images == 0
+    found = spark.table("fleet.embeddings").collect()
+    assert sorted((row.path, row.status, row.newest) for row in found) == [(row[0], row[1], 7) for row in rows]
+    assert all(row.path == row.image and row.embedding and row.length > 7 for row in found)
+
+    stamped = {"key": "status", "stamp": "stamp", "image": "IMAGE"}
+    source = spark.table("fleet.images").withColumnRenamed("path", "IMAGE")
+    spark.sql("DROP TABLE fleet.embeddings")
+    assert run(spark, source, **stamped).embedded == 4
+    again = run(spark, source.withColumn("stamp", source.stamp + 1), **stamped, prune=True)
+    assert (again.changed, again.embedded, again.pruned) == (4, 4, 4)
+
+
+@pytest.mark.slow
 def test_the_users_own_stamp_decides(spark, fleet, tmp_path):
     """Another file is no reason, another stamp is; a DataFrame is a source too, and no column partitions the table."""
     rows = [(*recorded(tmp_path, number), 1) for number in range(6)]

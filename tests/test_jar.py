@@ -58,6 +58,15 @@ def test_a_jar_with_a_method_that_this_spark_has_not(tmp_path):
     assert not build.links(other, spark_home.here())
 
 
+@pytest.mark.slow
+def test_a_jar_in_a_folder_whose_name_has_a_blank(tmp_path):
+    other = tmp_path / "My Projects" / OURS.name
+    other.parent.mkdir()
+    shutil.copy(OURS, other)
+    assert build.links(other, spark_home.here())
+    assert "blip-udfs' jar" not in printed(other, spark_home.here(), tmp_path)
+
+
 def home_of(folder: Path, suffix: str = "", without: str = "nothing") -> Path:
     """A Spark with this one's jars: under a vendor's version, or without some."""
     here = spark_home.here()
@@ -104,6 +113,25 @@ def test_a_package_that_cannot_be_written_has_its_jar_in_the_cache(tmp_path, pac
     assert build.jar() == tmp_path / "cache" / "blip-udfs" / OURS.name
     monkeypatch.setattr(compiler, "build", compiled_nothing)
     assert build.jar() == tmp_path / "cache" / "blip-udfs" / OURS.name
+
+
+def test_a_broken_jar_is_none_and_a_dead_link_is_not_of_spark(tmp_path, package, monkeypatch):
+    (package / "blip-udfs_2.13-spark4.3.9.jar").touch()
+    with zipfile.ZipFile(package / OURS.name, "w") as jar:
+        jar.writestr("blip_udfs/other", "")
+    home = home_of(tmp_path / "home")
+    (home / "jars" / "gone.jar").symlink_to("/nowhere/gone.jar")
+    monkeypatch.setenv("SPARK_HOME", str(home))
+    monkeypatch.setattr(compiler, "build", lambda path, spark: shutil.copy(OURS, path))
+    assert build.contents(spark_home.here()) and build.jar() == package / OURS.name
+    assert compiler.stamp_of(package / OURS.name) == compiler.stamp(spark_home.here())
+
+
+def test_a_fitting_jar_of_the_package_needs_no_home(package, monkeypatch):
+    shutil.copy(OURS, package)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: pytest.fail("the cache was asked for"))
+    assert build.jar() == package / OURS.name
 
 
 def test_where_no_folder_can_be_written_it_says_so(tmp_path, package, monkeypatch):

@@ -113,6 +113,14 @@ def test_lists_are_added_to_and_single_values_are_ours():
     }
 
 
+def test_of_our_jars_only_the_one_that_fits_stays():
+    earlier, fits = "/jars/blip-udfs_2.13-spark4.0.5.jar", "/ours/blip-udfs_2.13-spark4.1.4.jar"
+    assert defaults.added({"spark.jars": fits}, {"spark.jars": f"{earlier},/a.jar"}) == {"spark.jars": f"/a.jar,{fits}"}
+    assert defaults.added({"spark.jars": "/mine.jar"}, {"spark.jars": earlier}) == {
+        "spark.jars": f"{earlier},/mine.jar"
+    }
+
+
 def test_another_interpreter_gets_our_daemon_only_by_name():
     """It may lack this package, and then no Python function of the session would start."""
     ours_ = {PYTHON: "/ours", DAEMON: "blip_udfs.spark.daemon"}

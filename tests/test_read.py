@@ -10,7 +10,7 @@ import pytest
 import blip_udfs
 from blip_udfs.files.carried import MAGIC, named
 from blip_udfs.files.images import image_error
-from blip_udfs.files.sources import ClosedError
+from blip_udfs.files.sources import ClosedError, ImageError, check_root, read_roots
 from tests.http_server import serving
 from tests.odd_images import SCENE_PNG
 from tests.plans import evaluations, optimized
@@ -184,6 +184,7 @@ def world(tmp_path):
 
 
 ROOTS = {"BLIP_READ_ROOTS": "{tmp}/images:http://127.0.0.1:9/images"}
+OTHER_PORT = {"BLIP_READ_ROOTS": "http://127.0.0.1:9/images:{tmp}/images"}
 AT_DOORS = [
     ("{tmp}/images/good.png", ROOTS, None),
     ("file:{tmp}/images/good.png", ROOTS, None),
@@ -195,6 +196,10 @@ AT_DOORS = [
     ("{tmp}/imagesX/good.png", ROOTS, "outside of what may be read here"),
     ("http://127.0.0.1:9/other/x.png", ROOTS, "outside of what may be read here"),
     ("http://127.0.0.1:9/images/../x.png", ROOTS, "outside of what may be read here"),
+    ("http://127.0.0.1/other/x.png", ROOTS, "outside of what may be read here"),
+    ("http://127.0.0.1/other/x.png", OTHER_PORT, "outside of what may be read here"),
+    ("{tmp}/images/good.png", OTHER_PORT, None),
+    ("http://127.0.0.1:99/images/x.png", OTHER_PORT, "outside of what may be read here"),
     ("{tmp}/images/none.png", {}, "no such file"),
     ("{tmp}/images/folder.png", {}, "cannot be read: Is a directory"),
     ("{tmp}/images/pipe.png", {}, "expected a regular file, got a FIFO"),
@@ -221,10 +226,27 @@ def test_both_readers_have_the_same_doors(spark, world, monkeypatch, source, doo
             named(carried(spark, source, doors))
 
 
-@pytest.mark.parametrize("name", ["%2e%2e/x.png", "%2E%2e%2fx.png", "..%5cx.png", "%252e%252e/x.png"])
-def test_no_encoding_leaves_a_root(spark, name):
+@pytest.mark.parametrize("name", ["%2e%2e/x.png", "%2E%2e%2fx.png", "..%5cx.png", "%252e%252e/x.png", "%25252e./x.png"])
+def test_no_encoding_leaves_a_root(spark, monkeypatch, name):
     uri = f"http://127.0.0.1:9/images/{name}"
+    monkeypatch.setenv("BLIP_READ_ROOTS", "http://127.0.0.1:9/images")
     assert carried(spark, uri, {"BLIP_READ_ROOTS": "http://127.0.0.1:9/images"})[:9] == MAGIC + b"P"
+    with pytest.raises(ImageError, match="outside of what may be read here"):
+        check_root(uri)
+    check_root("http://127.0.0.1:9/images/100%25.png")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "[::1]:9"])
+def test_a_root_on_a_port_opens_its_folder(spark, monkeypatch, host):
+    doors = {"BLIP_READ_ROOTS": f"/nowhere:http://{host}/images:s3://bucket/a"}
+    monkeypatch.setenv("BLIP_READ_ROOTS", doors["BLIP_READ_ROOTS"])
+    assert read_roots() == ["/nowhere", f"http://{host}/images", "s3://bucket/a"]
+    inside, outside = f"http://{host}/images/x.png", f"http://{host}/x.png"
+    assert "outside of what may be read here" not in image_error(carried(spark, inside, doors))
+    assert "outside of what may be read here" in image_error(carried(spark, outside, doors))
+    check_root(inside)
+    with pytest.raises(ImageError, match="outside of what may be read here"):
+        check_root(outside)
 
 
 def test_a_worker_trusts_no_other_reader(world, monkeypatch):

@@ -9,6 +9,9 @@ import pytest
 
 import blip_udfs
 from blip_udfs import functions as BF
+from blip_udfs.spark import extension
+from blip_udfs.spark import session as session_module
+from tests.test_v2 import DERBY
 
 BARE = """
 KEY = ["sequence_id", "frame_id", "camera"]
@@ -42,6 +45,39 @@ def test_a_session_with_the_jar_keeps_the_jars_functions(spark):
         warnings.simplefilter("error")
         blip_udfs.register(spark)
     assert "Arguments" in str(spark.sql("DESCRIBE FUNCTION EXTENDED blip_itm").collect())
+
+
+def test_a_session_whose_catalog_is_another_keeps_them_too(spark):
+    session = spark.newSession()
+    for end, value in DERBY.items():
+        session.conf.set(f"spark.sql.catalog.derby{end}", value)
+    session.sql("USE derby")
+    assert not session.sql("SHOW FUNCTIONS LIKE 'blip_search'").collect()  # which is why it is not asked
+    assert extension.knows(session, "blip_search") and not extension.knows(session, "blip_no_such")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        blip_udfs.register(session)
+
+
+def test_a_schema_that_may_not_be_seen_hides_no_function(spark, monkeypatch):
+    asked = spark.sql
+
+    def refused(statement):
+        return asked(statement.replace("spark_catalog.default", "spark_catalog.no_such_schema"))
+
+    monkeypatch.setattr(spark, "sql", refused)
+    assert extension.knows(spark, "blip_search") and not extension.knows(spark, "blip_no_such")
+
+
+def test_a_jvm_that_runs_without_the_jar_is_told(spark, monkeypatch):
+    from pyspark.sql import SparkSession
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        blip_udfs.configure(SparkSession.Builder())
+    monkeypatch.setattr(session_module, "EXTENSION", "org.example.None")
+    with pytest.warns(UserWarning, match="Spark runs in this process already, without blip-udfs' jar"):
+        blip_udfs.configure(SparkSession.Builder())
 
 
 def test_a_session_without_the_jar_says_once_what_it_lacks_and_has_the_rest(spark, use_model, once_tree, tmp_path):

@@ -69,8 +69,9 @@ def read_roots() -> list[str] | None:
     text = os.environ.get("BLIP_READ_ROOTS")
     if text is None:
         return None
-    pattern = re.escape(os.pathsep) + r"(?!//)"
-    return [root.removeprefix("file://") for root in re.split(pattern, text) if root]
+    end = re.escape(os.pathsep)
+    uri = rf"[A-Za-z][\w+.-]*://(?:\[[^\]]*\]|[^/{end}]*)(?::\d+)?[^{end}]*"  # its host may have a port
+    return [root.removeprefix("file://") for root in re.findall(rf"{uri}|[^{end}]+", text)]
 
 
 def allowed_models() -> list[str] | None:

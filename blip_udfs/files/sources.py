@@ -209,8 +209,15 @@ def check_remote_root(scheme: str, path: str, source: str) -> None:
     if allowed is None:
         return
     inside = any(f"{scheme}:{path}".startswith(canonical(root).rstrip("/") + "/") for root in allowed if "://" in root)
-    if ".." in path.split("/") or not inside:
+    if ".." in re.split(r"[/\\]", decoded(path)) or not inside:
         raise refused(source, allowed)
+
+
+def decoded(path: str) -> str:
+    """As the last of any number of servers that decode it would read it."""
+    while (plain := unquote(path)) != path:
+        path = plain
+    return path
 
 
 def canonical(uri: str) -> str:

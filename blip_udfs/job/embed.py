@@ -209,7 +209,7 @@ class Job:
 
     def pending(self, images: DataFrame) -> DataFrame:
         wanted = ["new", "changed", *(["failed"] if self.retry_failed else [])]
-        pending = images.where(images.status.isin(wanted))
+        pending = images.where(images[increment.STATUS].isin(wanted))
         if self.tables.dataset.has_bytes:
             identity = list(self.tables.dataset.identity)
             rows = self.tables.dataset.read(self.spark, self.source).select(*identity, "image")
@@ -229,10 +229,16 @@ class Job:
             if count := pending.count():
                 ordered = pending.orderBy(*self.tables.dataset.key)
                 files = ordered.write.mode("append").option("maxRecordsPerFile", self.images_per_trigger)
+                self.forget_unfinished_write()
                 files.parquet(f"{self.folder}/plan")
         if count or not again:
             self.on_event({"event": "planned", "model": self.model, "pending": count, **found})
         return found
+
+    def forget_unfinished_write(self) -> None:
+        """Hadoop takes what a killed write's tasks have left into the next write, and so its images twice."""
+        system, path = increment.hadoop(self.spark, f"{self.folder}/plan/_temporary")
+        system.delete(path, True)
 
     @property
     def folder(self) -> str:
@@ -335,8 +341,8 @@ class Job:
         own = F.when(F.col("similar_to").isNull(), image)
         outcome = F.pandas_udf(worker.with_settings(worker.embedded_or_why_not, self.settings), OUTCOME)(own)  # type: ignore[call-overload]
         missing = F.when(F.col("image").isNull(), F.lit("expected an image, got NULL"))
-        rows = rows.withColumn("outcome", outcome).withColumns(
-            {"embedding": F.col("outcome.value"), "error": F.coalesce("outcome.reason", missing)}
+        rows = rows.withColumn("blip_outcome", outcome).withColumns(
+            {"embedding": F.col("blip_outcome.value"), "error": F.coalesce("blip_outcome.reason", missing)}
         )
         return rows if self.skip_similar is None else similar.spread(rows, self.tables)
 

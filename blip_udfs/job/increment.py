@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 WHOLE = "whole"  # the file that says that all which is to be put in place is written
 
 
+# columns of the job's own on the way, beside those of any table
+STATUS, WANTED, NEWEST, STAMP, OWN = (f"blip_{name}" for name in ("status", "wanted", "newest", "stamp", "own"))
+
+
 def compare(
     spark: SparkSession, tables: Tables, root: str, stored: DataFrame, where: str | None, model: str
 ) -> DataFrame:
-    """Every image of the tree and of the table's rows of that tree: the plan's columns but for bytes, and `status`.
+    """Every image of the tree and of the table's rows of that tree: the plan's columns but for bytes, and STATUS.
 
     new: it has no row of `model`; changed: its newest row of `model` is of another stamp (modification time, length);
     failed: that row has no embedding; done; deleted: the tree has no such file; other: `where` leaves it out.
@@ -32,14 +36,14 @@ def compare(
     images = tables.dataset.read(spark, root)
     if where and is_of_place(spark, tables, where):
         images, stored = images.where(where), stored.where(where)
-    tree = images.withColumn("wanted", wanted).select(*names(tables.compared), "wanted")
+    tree = images.withColumn(WANTED, wanted).select(*names(tables.compared), WANTED)
     version = F.when(F.col("model") == model, F.col("version"))
     newest = F.struct(stamp(tables), F.col("error").isNotNull().alias("failed"), "version")
     identity = list(tables.dataset.identity)
-    rows = stored.where(in_tree(spark, tables, root)).groupBy(*identity).agg(F.max_by(newest, version).alias("newest"))
-    both = tree.join(rows, identity, "full_outer").withColumn("status", status(tables))
-    next_version = (F.coalesce("newest.version", F.lit(0)) + 1).alias("version")
-    return both.select(*names(tables.compared), F.lit(model).alias("model"), next_version, "status")
+    rows = stored.where(in_tree(spark, tables, root)).groupBy(*identity).agg(F.max_by(newest, version).alias(NEWEST))
+    both = tree.join(rows, identity, "full_outer").withColumn(STATUS, status(tables))
+    next_version = (F.coalesce(f"{NEWEST}.version", F.lit(0)) + 1).alias("version")
+    return both.select(*names(tables.compared), F.lit(model).alias("model"), next_version, STATUS)
 
 
 FIELDS = {
@@ -53,7 +57,7 @@ FIELDS = {
 
 def counts(images: DataFrame) -> dict[str, int]:
     """How many images of `compare` have each status."""
-    found = {row["status"]: row["count"] for row in images.groupBy("status").count().collect()}
+    found = {row[STATUS]: row["count"] for row in images.groupBy(STATUS).count().collect()}
     return {field: found.get(status, 0) for status, field in FIELDS.items()}
 
 
@@ -66,7 +70,7 @@ def stamp(tables: Tables) -> Column:
     """What tells an image from what it was: the same struct of a source's row and of the table's."""
     from pyspark.sql import functions as F
 
-    return F.struct(*tables.dataset.stamp).alias("stamp")
+    return F.struct(*tables.dataset.stamp).alias(STAMP)
 
 
 def is_of_place(spark: SparkSession, tables: Tables, where: str) -> bool:
@@ -75,22 +79,22 @@ def is_of_place(spark: SparkSession, tables: Tables, where: str) -> bool:
 
     place = tuple(each for each in tables.image if each.name in tables.dataset.partition)
     try:
-        spark.createDataFrame([], ddl(place)).where(where)
+        rows = spark.createDataFrame([], ddl(place)).where(where)
     except AnalysisException:
         return False
-    return True
+    return rows._jdf.queryExecution().analyzed().deterministic()  # else two answers, of the source and of the table
 
 
 def status(tables: Tables) -> Column:
     from pyspark.sql import functions as F
 
-    same = F.col("newest.stamp").eqNullSafe(stamp(tables))
+    same = F.col(f"{NEWEST}.{STAMP}").eqNullSafe(stamp(tables))
     return (
-        F.when(F.col("wanted").isNull(), "deleted")
-        .when(~F.col("wanted"), "other")
-        .when(F.col("newest").isNull(), "new")
+        F.when(F.col(WANTED).isNull(), "deleted")
+        .when(~F.col(WANTED), "other")
+        .when(F.col(NEWEST).isNull(), "new")
         .when(~same, "changed")
-        .when(F.col("newest.failed"), "failed")
+        .when(F.col(f"{NEWEST}.failed"), "failed")
         .otherwise("done")
     )
 
@@ -176,9 +180,9 @@ def outdated(spark: SparkSession, tables: Tables, root: str, stored: DataFrame, 
 
     identity = list(tables.dataset.identity)
     newest = F.max("version").over(Window.partitionBy(*identity, "model"))
-    rows = stored.where(in_tree(spark, tables, root)).withColumn("newest", newest)
-    judged = rows.withColumn("own", stamp(tables)).join(tree, identity, "left")
-    return judged.where("NOT stamp <=> own OR version < newest").select(*keep(tables))
+    rows = stored.where(in_tree(spark, tables, root)).withColumn(NEWEST, newest)
+    judged = rows.withColumn(OWN, stamp(tables)).join(tree, identity, "left")
+    return judged.where(f"NOT {STAMP} <=> {OWN} OR version < {NEWEST}").select(*keep(tables))
 
 
 def of_other_models(
@@ -189,7 +193,7 @@ def of_other_models(
 
     rows = stored.where(in_tree(spark, tables, root))
     done = rows.where(F.col("model") == model).select(*tables.dataset.identity, stamp(tables))
-    missing = tree.join(done, [*tables.dataset.identity, "stamp"], "left_anti").count()
+    missing = tree.join(done, [*tables.dataset.identity, STAMP], "left_anti").count()
     if missing:
         raise ValueError(
             f"rows of other models stay until {model} has one of every image of {root}: {missing:,} have none yet; "

@@ -103,15 +103,16 @@ class Asked:
         from blip_udfs.spark.by_path import readable
 
         rows = self.now()
-        if image != "image":
-            rows = rows.drop("image").withColumnRenamed(image, "image")
+        others = [F.col(quoted(name)) for name in rows.columns if name.lower() != "image"]
+        rows = rows.select(*others, F.col(quoted(image)).alias("image"))  # which may be a key as well
         if is_stamped:
             return rows
         if has_bytes:
             return rows.withColumn(DIGEST.name, F.sha2("image", 256))
         found = F.pandas_udf(stamps.of_files, stamps.FOUND)(readable(self.spark, asked=True))  # type: ignore[call-overload]
-        modified = F.expr("timestamp_micros(found.modified)").alias("modified")
-        return rows.withColumn("found", found).select(*map(quoted, rows.columns), modified, "found.length")
+        named = [quoted(name) for name in rows.columns if name.lower() not in ("modified", "length")]
+        modified = F.expr("timestamp_micros(blip_found.modified)").alias("modified")
+        return rows.withColumn("blip_found", found).select(*named, modified, "blip_found.length")
 
     def check(self, keys: list[Column], partition: list[Column]) -> None:
         """Raises ValueError for rows that the key does not tell apart, and for NULL where a row must have a value."""

@@ -33,11 +33,11 @@ def mark(rows: DataFrame, tables: Tables, image: Column, threshold: float) -> Da
     from pyspark.sql import functions as F
 
     by_frame = Window.partitionBy(*tables.dataset.series).orderBy(tables.dataset.order, tables.called())
-    before = F.lag("thumbnail").over(by_frame)
-    is_first = ~F.coalesce(difference(F.col("thumbnail"), before) < threshold, F.lit(False))
-    rows = rows.withColumn("thumbnail", thumbnail_column(image)).withColumn("first", is_first)
-    first = F.last(F.when(F.col("first"), tables.called()), ignorenulls=True).over(by_frame)
-    return rows.withColumn("similar_to", F.when(~F.col("first"), first)).drop("thumbnail", "first")
+    before = F.lag("blip_thumbnail").over(by_frame)
+    is_first = ~F.coalesce(difference(F.col("blip_thumbnail"), before) < threshold, F.lit(False))
+    rows = rows.withColumn("blip_thumbnail", thumbnail_column(image)).withColumn("blip_first", is_first)
+    first = F.last(F.when(F.col("blip_first"), tables.called()), ignorenulls=True).over(by_frame)
+    return rows.withColumn("similar_to", F.when(~F.col("blip_first"), first)).drop("blip_thumbnail", "blip_first")
 
 
 def spread(rows: DataFrame, tables: Tables) -> DataFrame:

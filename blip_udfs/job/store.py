@@ -19,7 +19,7 @@ def create(spark: SparkSession, tables: Tables, table: str, table_format: str, l
         check(spark, tables, table)
     else:
         is_filled = location is not None and increment.exists(spark, location)
-        where = f"LOCATION '{location}'" if location else ""
+        where = f"LOCATION {increment.literal(location)}" if location else ""
         partitions = ", ".join(map(quoted, tables.place))
         spark.sql(
             f"CREATE TABLE {table} ({ddl(tables.row)}) USING {table_format} PARTITIONED BY ({partitions}) {where}"
@@ -51,7 +51,7 @@ def check(spark: SparkSession, tables: Tables, table: str) -> None:
 def show_current(spark: SparkSession, tables: Tables, table: str) -> None:
     """The view of the table's rows that a search wants: of the session's model, with an embedding, and of images that
     were embedded again only the newest. It lasts where the jar is and the table's catalog keeps views."""
-    view = f"{table.removesuffix('_embeddings')}_search"
+    view = view_of(table)
     identity = [quoted(name) for name in tables.dataset.identity]
     newer = f"(SELECT {', '.join(identity)}, model, version FROM {table} WHERE version > 1)"
     equal = [f"newer.{name} = row.{name}" for name in (*identity, "model")]
@@ -64,7 +64,16 @@ def show_current(spark: SparkSession, tables: Tables, table: str) -> None:
         + "WHERE model = blip_model() AND error IS NULL"
     )
     if not has_extension(spark) or not kept(spark, view, rows):
-        spark.sql(f"CREATE OR REPLACE TEMPORARY VIEW {view.split('.')[-1]} AS {rows}")
+        spark.sql(f"CREATE OR REPLACE TEMPORARY VIEW {PART.findall(view)[-1]} AS {rows}")
+
+
+PART = re.compile(r"`(?:[^`]|``)+`|[^.`]+")  # of a name
+
+
+def view_of(table: str) -> str:
+    """a.once_embeddings -> a.once_search, quoted as the table is."""
+    mark = "`" if table.endswith("`") else ""
+    return f"{table.removesuffix(mark).removesuffix('_embeddings')}_search{mark}"
 
 
 def kept(spark: SparkSession, view: str, rows: str) -> bool:

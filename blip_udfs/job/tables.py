@@ -82,4 +82,4 @@ def ddl(columns: tuple[Column, ...]) -> str:
 
 
 def quoted(name: str) -> str:
-    return name if name.isidentifier() else f"`{name}`"
+    return name if name.isidentifier() and name.isascii() else f"`{name}`"

@@ -118,4 +118,11 @@ def joined(before: str, ours: str, separator: str | None) -> str:
     if separator == " ":  # a value may be quoted, with blanks in it
         return before if ours in before else f"{before} {ours}".strip()
     parts = [part.strip() for part in f"{before}{separator}{ours}".split(separator)]
-    return separator.join(dict.fromkeys(filter(None, parts)))
+    added = {part.strip() for part in ours.split(separator)}
+    kept = [part for part in parts if part in added or not (is_our_jar(part) and any(map(is_our_jar, added)))]
+    return separator.join(dict.fromkeys(filter(None, kept)))
+
+
+def is_our_jar(path: str) -> bool:
+    """Of this Spark or another: of two, Java takes the classes of the first, so that only one may stay."""
+    return path.rpartition("/")[2].startswith("blip-udfs_")

@@ -14,8 +14,23 @@ EXTENSION = "org.apache.spark.sql.blip.BlipExtensions"
 def has_extension(spark: SparkSession) -> bool:
     """Whether the session has the extension's own functions: a setting that names a missing jar gives none."""
     if spark not in _has_extension:
-        _has_extension[spark] = bool(spark.sql("SHOW FUNCTIONS LIKE 'blip_search'").take(1))
+        _has_extension[spark] = knows(spark, "blip_search")
     return _has_extension[spark]
+
+
+def knows(spark: SparkSession, name: str) -> bool:
+    """Whether Spark has a function of its own by this name, whatever the current catalog: in another than Spark's, such
+    as Iceberg's, SHOW FUNCTIONS lists no extension's."""
+    from pyspark.errors import AnalysisException
+
+    try:
+        return bool(spark.sql(f"SHOW FUNCTIONS IN spark_catalog.default LIKE '{name}'").take(1))
+    except AnalysisException:  # no such schema, or none that this user may see
+        try:
+            described = spark.sql(f"DESCRIBE FUNCTION {name}").collect()
+        except AnalysisException:
+            return False
+        return any(row[0].startswith("Class: ") for row in described)
 
 
 def is_connect(of: object) -> bool:

@@ -18,7 +18,7 @@ def handed_on(ctx: click.Context, param: click.Parameter, value: str | tuple[str
     if odd := [each for each in values if param.name == "conf" and "=" not in each]:
         raise click.BadParameter(f"expected KEY=VALUE such as spark.executor.memory=4g, got {odd[0]}")
     words = shlex.join(word for each in values for word in (f"--{param.name}", each))
-    earlier = os.environ.get(SUBMIT_ARGS, "pyspark-shell").removesuffix("pyspark-shell")
+    earlier = os.environ.get(SUBMIT_ARGS, "pyspark-shell").strip().removesuffix("pyspark-shell")
     if words:
         os.environ[SUBMIT_ARGS] = f"{earlier.strip()} {words} pyspark-shell".strip()
 

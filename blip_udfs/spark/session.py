@@ -83,7 +83,7 @@ def found() -> dict[str, str]:
     """`conf`; where no jar can be had a UserWarning says why, and Spark starts as it is, with the interpreter alone."""
     try:
         return conf()
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         warnings.warn(f"this session starts without blip-udfs' jar: {error}", UserWarning, stacklevel=4)
         return of_workers()
 
@@ -100,9 +100,33 @@ def configure(builder: SparkSession.Builder) -> SparkSession.Builder:
     spark-defaults.conf or PYSPARK_SUBMIT_ARGS name stay beside ours: call it after config(...) of those."""
     own = {key: str(value) for key, value in builder._options.items()}
     settings = defaults.added(found(), users() | own)
+    if "spark.jars" in settings and runs_without():
+        warnings.warn(RUNS_ALREADY, UserWarning, stacklevel=3)
     os.environ["PYSPARK_PYTHON"] = settings["spark.pyspark.python"]  # a driver in Python reads only this
     defaults.carry(settings)
     return builder.config(map=dict(settings))
+
+
+def runs_without() -> bool:
+    """Whether this process has a JVM that was started without the extension: its classes cannot be added to one."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark import SparkContext
+
+    jvm = SparkContext._jvm
+    if jvm is None:
+        return False
+    try:
+        jvm.java.lang.Class.forName(EXTENSION, False, jvm.java.lang.Thread.currentThread().getContextClassLoader())
+    except Py4JJavaError:
+        return True
+    return False
+
+
+RUNS_ALREADY = (
+    "Spark runs in this process already, without blip-udfs' jar, which cannot be added to it: give the lines that "
+    "'blip-udfs conf' prints to spark-submit (--properties-file), or begin with blip_udfs.builder() in a new process; "
+    "in this one blip_udfs.register(spark) brings the scalar functions"
+)
 
 
 def users() -> dict[str, str]:

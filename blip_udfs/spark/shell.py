@@ -64,7 +64,7 @@ def persistent(warehouse: Path) -> dict[str, str]:
     return {
         "spark.sql.warehouse.dir": str(folder / "tables"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'catalog'};create=true",
-        OPTIONS: f"-Dderby.system.home={folder}",
+        OPTIONS: f'"-Dderby.system.home={folder}"',  # Spark splits at blanks, as a shell does
     }
 
 

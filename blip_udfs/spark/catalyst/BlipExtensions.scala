@@ -11,7 +11,10 @@ class BlipExtensions extends (SparkSessionExtensions => Unit) {
     try problem match {
       case None => wire(extensions)
       case Some(why) => leave(why)
-    } catch { case error: LinkageError => leave(error.getMessage.concat(" is not there")) }
+    } catch {
+      case error: LinkageError => leave(String.valueOf(error.getMessage).concat(" is not there"))
+      case error: Exception => leave(error.toString)
+    }
 
   private def wire(extensions: SparkSessionExtensions): Unit = {
     val scalars = Manifest.scalars.map { record =>

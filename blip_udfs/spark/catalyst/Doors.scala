@@ -17,7 +17,9 @@ class Doors(variable: String => Option[String]) {
   }
 
   private def roots: Option[Seq[String]] = variable("BLIP_READ_ROOTS").map { text =>
-    text.split(s"${java.io.File.pathSeparator}(?!//)").filter(_.nonEmpty).map(_.stripPrefix("file://")).toSeq
+    val end = java.io.File.pathSeparator
+    val uri = s"[A-Za-z][\\w+.-]*://(?:\\[[^\\]]*\\]|[^/$end]*)(?::\\d+)?[^$end]*" // its host may have a port
+    s"$uri|[^$end]+".r.findAllIn(text).map(_.stripPrefix("file://")).toSeq
   }
 
   /** A local file's resolved path, if it may be read. */
@@ -31,8 +33,7 @@ class Doors(variable: String => Option[String]) {
 
   /** Whether a URI may be read: below one of the roots, without any .. to leave it by, however that is written. */
   def remote(uri: String): Boolean = roots.forall { allowed =>
-    val written = Seq(uri, uri.replaceAll("(?i)%2e", ".").replaceAll("(?i)%2f|%5c|\\\\", "/").replaceAll("(?i)%25", "%"))
-    !written.exists(_.split("/").contains("..")) &&
+    !Doors.decoded(uri).split("/").contains("..") &&
       allowed.exists(root => root.contains("://") && Doors.canonical(uri).startsWith(Doors.canonical(root).stripSuffix("/") + "/"))
   }
 }
@@ -44,6 +45,13 @@ object Doors {
   def ofExecutor: Doors = {
     val own = Option(SparkEnv.get).fold(Map.empty[String, String])(_.conf.getExecutorEnv.toMap)
     new Doors(name => own.get(name).orElse(Option(System.getenv(name))))
+  }
+
+  /** The dots and slashes of a URI as the last of any number of servers that decode it would read them. */
+  @scala.annotation.tailrec
+  private def decoded(uri: String): String = {
+    val plain = uri.replace("%25", "%").replaceAll("(?i)%2e", ".").replaceAll("(?i)%2f|%5c|\\\\", "/")
+    if (plain == uri) uri else decoded(plain)
   }
 
   /** Arrow's s3 is Hadoop's s3a. */

@@ -1,6 +1,6 @@
 package org.apache.spark.sql.blip
 
-import java.io.{DataInputStream, InputStream}
+import java.io.{DataInputStream, File, InputStream}
 import java.util.jar.JarFile
 
 import scala.collection.mutable
@@ -32,7 +32,7 @@ object Links {
     owner.startsWith("java/") || owner.startsWith("javax/") || owner.startsWith(own) || owner.startsWith("[")
 
   private def ourClasses: Seq[String] = {
-    val jar = new JarFile(getClass.getProtectionDomain.getCodeSource.getLocation.getPath)
+    val jar = new JarFile(new File(getClass.getProtectionDomain.getCodeSource.getLocation.toURI)) // a path with %20
     try {
       val names = mutable.Buffer[String]()
       jar.stream.forEach(entry => if (entry.getName.endsWith(".class")) names += entry.getName.stripSuffix(".class"))
@@ -73,7 +73,7 @@ object Links {
       val member = (pool.text(bytes.readUnsignedShort()), pool.text(bytes.readUnsignedShort()))
       (0 until bytes.readUnsignedShort()).foreach { _ =>
         bytes.skipBytes(2)
-        bytes.skipNBytes(bytes.readInt().toLong)
+        bytes.readFully(new Array[Byte](bytes.readInt())) // Java 11, of some 3.5 platforms, has no skipNBytes
       }
       member
     })

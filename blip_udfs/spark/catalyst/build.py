@@ -18,7 +18,7 @@ def jar() -> Path:
     compiled now, in the package's folder or, where that cannot be written, in the user's cache.
 
     Raises RuntimeError when there is no Spark or no Java, when no folder can be written, or with the compiler's
-    messages.
+    messages; OSError from the disk.
     """
     spark = here()
     stamp = compiler.stamp(spark)
@@ -32,8 +32,8 @@ def jar() -> Path:
 
 def made(spark: Spark) -> Iterator[Path]:
     """Jars of this line of Spark and this Scala, that of the very version first."""
-    for folder in (compiler.FOLDER, cache()):
-        found = folder.glob(f"blip-udfs_{spark.scala}-spark{spark.line}.*.jar")
+    for folder in (lambda: compiler.FOLDER, cache):  # who has no home needs none where a jar of the package fits
+        found = folder().glob(f"blip-udfs_{spark.scala}-spark{spark.line}.*.jar")
         yield from sorted(found, key=lambda path: (path.name != compiler.name(spark), path.name))
 
 
@@ -70,7 +70,7 @@ def links(path: Path, spark: Spark) -> bool:
 
 def contents(spark: Spark) -> list[tuple[str, int, int]]:
     files = sorted(spark.jars.glob("*.jar"))
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]  # dead links
 
 
 if __name__ == "__main__":

@@ -65,8 +65,12 @@ def stamp(spark: Spark) -> str:
 
 
 def stamp_of(path: Path) -> str:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read("blip_udfs/stamp").decode()
+    """Of a jar; nothing where it is broken, so that it fits no Spark."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read("blip_udfs/stamp").decode()
+    except (zipfile.BadZipFile, KeyError):
+        return ""
 
 
 def build(path: Path, spark: Spark) -> None:
