@@ -216,7 +216,16 @@ def test_the_line_is_a_warning_and_each_sessions_own(asked, similar):
 PYTHON = "a Python function makes its rows, which would run for each sample; store them in a table"
 SHAPE = "its WHERE is not blip_itm(image, 'a text') > a number, alone or with AND"
 DIFFERS = "it reads rows that may differ from read to read; store them in a table"
+OF_MISSING = "its join asks what has no match; store the matches in a table"
 LEFT = {  # why every row is scored
+    "an anti join's right side": (
+        "SELECT i.id FROM similar i LEFT ANTI JOIN (SELECT id FROM similar WHERE {s} > 0.5) h ON i.id = h.id",
+        OF_MISSING,
+    ),
+    "a left join's right side": (
+        "SELECT i.id, h.id FROM similar i LEFT JOIN (SELECT id FROM similar WHERE {s} > 0.5) h ON i.id = h.id",
+        OF_MISSING,
+    ),
     "OR": ("SELECT id FROM similar WHERE {s} > 0.5 OR id = 3", SHAPE),
     "the low scores": ("SELECT id FROM similar WHERE {s} < 0.5", SHAPE),
     "two sentences": ("SELECT id FROM similar WHERE {s} > 0.5 AND blip_itm(image, 'a bus') > 0.5", SHAPE),
@@ -277,6 +286,17 @@ def test_what_is_left_alone_says_why(asked, similar, name):
         plan = optimized(fresh.sql(query.format(s=SCORE)))
     assert lines() == [f"spark.blip.filter.recall = 0.9, but every row is scored: {reason}"]
     assert "a sample proves" not in plan
+
+
+@pytest.mark.parametrize("limit", ["LIMIT 5", "LIMIT 5 OFFSET 2"])
+def test_a_condition_above_a_limit_stays_there(asked, similar, limit):
+    """Asked before, it would make them the first five of that camera."""
+    first = f"SELECT id, camera FROM similar WHERE {SCORE} > {similar.threshold}D AND id < 60 ORDER BY id {limit}"
+    expected = asked.sql(first).collect()
+    camera = expected[-1].camera
+    rows = asked.sql(f"SELECT id FROM ({first}) WHERE camera = '{camera}'").collect()
+    assert {row.id for row in rows} == {row.id for row in expected if row.camera == camera} != set()
+    assert len({row.camera for row in expected}) > 1
 
 
 def test_rows_that_are_left_alone_are_right(asked, similar):

@@ -81,6 +81,9 @@ private class Block(session: SparkSession) {
     case _: RowLevelWrite => refused("it changes a table's rows; expected a query")
     case union: Union if union.children.count(Cascade.has(_, Passing.isAsked)) > 1 =>
       refused("it reads a UNION, each part of which would have a promise of its own; store its rows in a table")
+    // a condition above them is asked of what they leave, and before them would let other rows through
+    case _: GlobalLimit | _: LocalLimit | _: Offset | _: Tail | _: Sample | _: CollectMetrics =>
+      above.filter(_.wrong.isDefined)
     case node: UnaryNode => above.map(_.within(node.child))
     case _ => Nil
   }
@@ -92,10 +95,11 @@ private class Block(session: SparkSession) {
     def partner(of: LogicalPlan): Seq[Narrowed] = Seq(Narrowed(on, Some(of -> LeftSemi)))
     val Seq(one, other) = kind match {
       case _: InnerLike => Seq(side(left, partner(right)), side(right, partner(left)))
-      case LeftSemi | LeftAnti => Seq(side(left, Seq(Narrowed(on, Some(right -> kind)))), Scored(exact(right, Nil)))
-      case LeftOuter => Seq(side(left, Nil), Scored(exact(right, Nil)))
-      case RightOuter => Seq(Scored(exact(left, Nil)), side(right, Nil))
-      case _ => join.children.map(child => Scored(exact(child, Nil)))
+      case LeftSemi => Seq(side(left, Seq(Narrowed(on, Some(right -> kind)))), Scored(exact(right, Nil)))
+      case LeftAnti => Seq(side(left, Seq(Narrowed(on, Some(right -> kind)))), Scored(exact(right, ofMissing)))
+      case LeftOuter => Seq(side(left, Nil), Scored(exact(right, ofMissing)))
+      case RightOuter => Seq(Scored(exact(left, ofMissing)), side(right, Nil))
+      case _ => join.children.map(child => Scored(exact(child, ofMissing)))
     }
     Scored(join.copy(left = one.plan, right = other.plan), one.scores ++ other.scores)
   }
@@ -118,6 +122,9 @@ private class Block(session: SparkSession) {
   private def leave(call: PythonUDF, reason: String): Unit = reasons += Settings.recall(call) -> reason
 
   private def refused(reason: String): Seq[Narrowed] = Seq(Narrowed(TrueLiteral, wrong = Some(reason)))
+
+  /** Where a row that is missed makes another appear, with NULL or at all. */
+  private def ofMissing: Seq[Narrowed] = refused("its join asks what has no match; store the matches in a table")
 
   private def isSorted(plan: LogicalPlan): Boolean = plan match {
     case sort: Sort => sort.global
