@@ -55,7 +55,7 @@ def test_a_session_whose_catalog_is_another_keeps_them_too(spark):
     assert not session.sql("SHOW FUNCTIONS LIKE 'blip_search'").collect()  # which is why it is not asked
     assert extension.knows(session, "blip_search") and not extension.knows(session, "blip_no_such")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         blip_udfs.register(session)
 
 
@@ -73,7 +73,7 @@ def test_a_jvm_that_runs_without_the_jar_is_told(spark, monkeypatch):
     from pyspark.sql import SparkSession
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         blip_udfs.configure(SparkSession.Builder())
     monkeypatch.setattr(session_module, "EXTENSION", "org.example.None")
     with pytest.warns(UserWarning, match="Spark runs in this process already, without blip-udfs' jar"):
