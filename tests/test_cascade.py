@@ -241,3 +241,18 @@ def test_an_unusable_number_of_candidates(spark):
     message = "spark.blip.search.candidates = '-3': expected a whole number of rows, 0 for all; SET .* = 0 mends it"
     with pytest.raises(Exception, match=message):
         spark.sql(SERVED["plain"][0]).collect()
+
+
+def test_a_union_of_paths_and_bytes_is_left_alone(spark):
+    """One column cannot hold both: what would be scored above the union is scored in its parts."""
+    path, content = (
+        f"SELECT frame_id, blip_itm({image}, '{TEXT}') AS s FROM embedded {join}"
+        for image, join in (("image", ""), ("content", "JOIN blobs ON path = image"))
+    )
+    spark.read.format("binaryFile").load(
+        [row.image for row in spark.table("embedded").select("image").collect()]
+    ).createOrReplaceTempView("blobs")
+    rows = spark.sql(f"SELECT * FROM ({path} UNION ALL {content}) ORDER BY s DESC LIMIT 2").collect()
+    best = spark.sql(f"SELECT max(s) AS s FROM ({path}) WHERE s IS NOT NULL").first().s
+    assert [row.s for row in rows] == pytest.approx([best, best], abs=1e-6)
+    assert rows[0].frame_id == rows[1].frame_id

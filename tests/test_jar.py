@@ -132,6 +132,7 @@ def test_a_fitting_jar_of_the_package_needs_no_home(package, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: pytest.fail("the cache was asked for"))
     assert build.jar() == package / OURS.name
+    assert build.writable() == package
 
 
 def test_where_no_folder_can_be_written_it_says_so(tmp_path, package, monkeypatch):

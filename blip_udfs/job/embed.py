@@ -229,15 +229,16 @@ class Job:
             if count := pending.count():
                 ordered = pending.orderBy(*self.tables.dataset.key)
                 files = ordered.write.mode("append").option("maxRecordsPerFile", self.images_per_trigger)
-                self.forget_unfinished_write()
-                files.parquet(f"{self.folder}/plan")
+                folder = f"{self.folder}/plan"
+                self.forget_unfinished_write(folder)
+                files.parquet(folder)
         if count or not again:
             self.on_event({"event": "planned", "model": self.model, "pending": count, **found})
         return found
 
-    def forget_unfinished_write(self) -> None:
-        """Hadoop takes what a killed write's tasks have left into the next write, and so its images twice."""
-        system, path = increment.hadoop(self.spark, f"{self.folder}/plan/_temporary")
+    def forget_unfinished_write(self, folder: str) -> None:
+        """Hadoop takes what a killed write's tasks have left into the next one that appends, and so images twice."""
+        system, path = increment.hadoop(self.spark, f"{folder}/_temporary")
         system.delete(path, True)
 
     @property

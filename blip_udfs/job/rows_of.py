@@ -110,7 +110,7 @@ class Asked:
         if has_bytes:
             return rows.withColumn(DIGEST.name, F.sha2("image", 256))
         found = F.pandas_udf(stamps.of_files, stamps.FOUND)(readable(self.spark, asked=True))  # type: ignore[call-overload]
-        named = [quoted(name) for name in rows.columns if name.lower() not in ("modified", "length")]
+        named = [quoted(name) for name in rows.columns if name.lower() not in {each.name for each in FILE[1:]}]
         modified = F.expr("timestamp_micros(blip_found.modified)").alias("modified")
         return rows.withColumn("blip_found", found).select(*named, modified, "blip_found.length")
 

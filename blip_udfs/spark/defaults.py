@@ -117,12 +117,12 @@ def joined(before: str, ours: str, separator: str | None) -> str:
         return ours
     if separator == " ":  # a value may be quoted, with blanks in it
         return before if ours in before else f"{before} {ours}".strip()
-    parts = [part.strip() for part in f"{before}{separator}{ours}".split(separator)]
-    added = {part.strip() for part in ours.split(separator)}
-    kept = [part for part in parts if part in added or not (is_our_jar(part) and any(map(is_our_jar, added)))]
-    return separator.join(dict.fromkeys(filter(None, kept)))
+    theirs, own = ([part.strip() for part in parts.split(separator)] for parts in (before, ours))
+    if any(map(is_our_jar, own)):  # of two, Java takes the classes of the first
+        theirs = [part for part in theirs if part in own or not is_our_jar(part)]
+    return separator.join(dict.fromkeys(filter(None, [*theirs, *own])))
 
 
 def is_our_jar(path: str) -> bool:
-    """Of this Spark or another: of two, Java takes the classes of the first, so that only one may stay."""
+    """For this Spark or another."""
     return path.rpartition("/")[2].startswith("blip-udfs_")

@@ -23,7 +23,8 @@ object PulledUp {
   }
 
   private def isSame(one: (Int, Ranked), other: (Int, Ranked)): Boolean = {
-    def call(score: PythonUDF): Any = (score.func.command, score.children.head.dataType, score.children.tail.map(_.canonicalized))
+    def call(score: PythonUDF): Any =
+      (score.func.command, score.children.head.dataType, score.children.tail.map(_.canonicalized))
     def rest(score: Ranked): Any = (score.names, score.whyNot, score.newest.map(_.canonicalized), call(score.score))
     one._1 == other._1 && rest(one._2) == rest(other._2)
   }

@@ -32,9 +32,15 @@ def jar() -> Path:
 
 def made(spark: Spark) -> Iterator[Path]:
     """Jars of this line of Spark and this Scala, that of the very version first."""
-    for folder in (lambda: compiler.FOLDER, cache):  # who has no home needs none where a jar of the package fits
-        found = folder().glob(f"blip-udfs_{spark.scala}-spark{spark.line}.*.jar")
+    for folder in folders():
+        found = folder.glob(f"blip-udfs_{spark.scala}-spark{spark.line}.*.jar")
         yield from sorted(found, key=lambda path: (path.name != compiler.name(spark), path.name))
+
+
+def folders() -> Iterator[Path]:
+    """The package's, then the user's cache: only whom the first does not serve needs a home."""
+    yield compiler.FOLDER
+    yield cache()
 
 
 def cache() -> Path:
@@ -43,7 +49,7 @@ def cache() -> Path:
 
 def writable() -> Path:
     """The first folder that can be written, the package's before the cache."""
-    for folder in (compiler.FOLDER, cache()):
+    for folder in folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
