@@ -243,16 +243,16 @@ def test_an_unusable_number_of_candidates(spark):
         spark.sql(SERVED["plain"][0]).collect()
 
 
-def test_a_union_of_paths_and_bytes_is_left_alone(spark):
+@pytest.mark.parametrize("asked", ["SELECT s FROM ({}) ORDER BY s DESC LIMIT 4", "SELECT max(s) AS s FROM ({})"])
+def test_a_union_of_paths_and_bytes_is_left_alone(spark, table, asked):
     """One column cannot hold both: what would be scored above the union is scored in its parts."""
-    path, content = (
-        f"SELECT frame_id, blip_itm({image}, '{TEXT}') AS s FROM embedded {join}"
-        for image, join in (("image", ""), ("content", "JOIN blobs ON path = image"))
-    )
-    spark.read.format("binaryFile").load(
-        [row.image for row in spark.table("embedded").select("image").collect()]
-    ).createOrReplaceTempView("blobs")
-    rows = spark.sql(f"SELECT * FROM ({path} UNION ALL {content}) ORDER BY s DESC LIMIT 2").collect()
-    best = spark.sql(f"SELECT max(s) AS s FROM ({path}) WHERE s IS NOT NULL").first().s
-    assert [row.s for row in rows] == pytest.approx([best, best], abs=1e-6)
-    assert rows[0].frame_id == rows[1].frame_id
+    files = [row.image for row, *_ in table]
+    spark.read.format("binaryFile").load(files).createOrReplaceTempView("blobs")
+    spark.sql("SELECT content AS image, embedding FROM blobs JOIN embedded ON path = image").write.mode(
+        "overwrite"
+    ).saveAsTable("stored_blobs")
+    parts = (f"SELECT {SCORE} AS s FROM (SELECT image, embedding FROM {name})" for name in ("embedded", "stored_blobs"))
+    rows = spark.sql(asked.format(" UNION ALL ".join(parts))).collect()
+    best = sorted((score for *_, score in table for _ in range(2)), reverse=True)
+    assert [row.s for row in rows] == pytest.approx(best[: len(rows)], abs=1e-6)
+    spark.sql("DROP TABLE stored_blobs")
