@@ -12,9 +12,9 @@ from PIL import Image
 
 from blip_udfs import embed
 from blip_udfs.files.once import ONCE
-from blip_udfs.job import increment
+from blip_udfs.job import increment, store
 from blip_udfs.job.embed import LISTING_TASKS, Job
-from blip_udfs.job.tables import Tables
+from blip_udfs.job.tables import Tables, quoted
 from blip_udfs.spark.scripts import run as run_script
 from blip_udfs.spark.settings import Settings
 from tests.embedded import by_image, check, expected
@@ -289,10 +289,20 @@ def test_a_killed_run_is_finished_first(spark, table, tiny_model, tmp_path, monk
 
 def test_a_table_at_a_location_is_found_by_another_catalog(spark, table, tiny_model, tmp_path):
     images = plant(tmp_path / "once", sequences=2, frames=3)
-    run(spark, tmp_path / "once", table, location=str(tmp_path / "store"))
+    run(spark, tmp_path / "once", table, location=str(tmp_path / "driver's"))
     spark.sql(f"DROP TABLE {table}")
-    assert run(spark, tmp_path / "once", table, location=str(tmp_path / "store")).images == 0
+    assert run(spark, tmp_path / "once", table, location=str(tmp_path / "driver's")).images == 0
     check(rows_of(spark, table), expected(tiny_model, images))
+
+
+def test_names_as_sql_writes_them():
+    assert store.view_of("lake.once_embeddings") == "lake.once_search"
+    assert store.view_of("`a lake`.`my.embeddings`") == "`a lake`.`my.embeddings_search`"
+    assert store.view_of("`a lake`.`my_embeddings`") == "`a lake`.`my_search`"
+    assert [store.PART.findall(name)[-1] for name in ("lake.found", "`a`.`my.found`", "found")] == [
+        "found", "`my.found`", "found",
+    ]  # fmt: skip
+    assert [quoted(name) for name in ("gps", "when it was", "größe")] == ["gps", "`when it was`", "`größe`"]
 
 
 def test_the_sql_that_it_stands_for(spark, table, tiny_model, tmp_path):

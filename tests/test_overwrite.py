@@ -160,7 +160,7 @@ def test_configure_adds_to_a_builder_and_to_submit_args(tmp_path):
 
 
 def test_commands_take_sparks_flags(monkeypatch):
-    monkeypatch.setenv(defaults.SUBMIT_ARGS, "--conf a=1 pyspark-shell")
+    monkeypatch.setenv(defaults.SUBMIT_ARGS, "--conf a=1 pyspark-shell ")
     words = ["evaluate", "missing.json", "--conf", "spark.x=a b", "--jars", "x.jar", "--packages", "g:a:1"]
     CliRunner().invoke(main, words)
     assert defaults.of_flags(defaults.submit_args()) == {
